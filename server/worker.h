@@ -1,0 +1,41 @@
+/* worker.h - one thread: its listening socket, its database lanes, its job inbox, one epoll.
+ *
+ * A Worker owns its Http, Db and JobInbox; Server-wide things (config, job pool, keys) are shared and
+ * read-only after start, but for metrics and the rate table, which are atomics. */
+#ifndef AILERON_WORKER_H
+#define AILERON_WORKER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include "base/jobs.h"
+#include "config.h"
+#include "db/db.h"
+#include "http/http.h"
+
+/* What all workers share. */
+typedef struct Server {
+    const Config *config;
+    const char *database_url;
+    JobPool *jobs;
+    uint8_t pseudonym_key[CRYPTO_KEY_BYTES];
+    uint8_t seal_key[CRYPTO_KEY_BYTES];
+    _Atomic bool draining;           /* /readyz says no; nothing new is accepted */
+    _Atomic uint64_t auth_generation;/* raised when sessions or roles change: caches are dropped */
+    uint16_t port;
+} Server;
+
+struct Worker {
+    Server *server;
+    int index;
+    pthread_t thread;
+    Http *http;
+    Db *db;
+    JobInbox *inbox;
+    struct AuthCache *auth_cache; /* api/auth.c */
+    int64_t upkeep_due_us;        /* worker 0: next lease expiry sweep */
+};
+
+MUST_CHECK bool worker_start(Worker *worker, Server *server, int index, Arena *arena, Err *err);
+void worker_wait(Worker *worker); /* until it has drained */
+
+#endif

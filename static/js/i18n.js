@@ -1,0 +1,108 @@
+// Speaks the reader's language: messages, plurals, numbers, dates and durations.
+
+import { asset } from "./api.js";
+import { append } from "./dom.js";
+
+export const LANGUAGES = { en: "English", ko: "한국어" };
+
+let language = "en";
+let messages = {};
+let plural = new Intl.PluralRules("en");
+
+export const currentLanguage = () => language;
+
+export function guessLanguage() {
+  const stored = localStorage.getItem("aileron.language");
+  if (stored in LANGUAGES) return stored;
+  const wanted = (navigator.languages ?? [navigator.language]).map((name) => name.slice(0, 2));
+  return wanted.find((name) => name in LANGUAGES) ?? "en";
+}
+
+export async function useLanguage(name) {
+  messages = await asset(`/static/locales/${name}.json`);
+  language = name;
+  plural = new Intl.PluralRules(name);
+  document.documentElement.lang = name;
+}
+
+export function rememberLanguage(name) {
+  localStorage.setItem("aileron.language", name);
+}
+
+function template(key, values) {
+  if (typeof values.n === "number") {
+    const found = messages[`${key}.${plural.select(values.n)}`] ?? messages[`${key}.other`];
+    if (found !== undefined) return found;
+  }
+  return messages[key] ?? key;
+}
+
+const shown = (value) => (typeof value === "number" ? number(value) : String(value ?? ""));
+
+export function t(key, values = {}) {
+  return template(key, values).replace(/\{(\w+)\}/g, (whole, name) =>
+    name in values ? shown(values[name]) : whole);
+}
+
+export const has = (key) => key in messages;
+
+// Like t(), for sentences with nodes inside them: a list of strings and nodes.
+export function sentence(key, values = {}) {
+  const parts = template(key, values).split(/\{(\w+)\}/g);
+  const pieces = parts.map((part, index) => {
+    if (index % 2 === 0) return part;
+    return values[part] instanceof Node ? values[part] : shown(values[part]);
+  });
+  return append(document.createDocumentFragment(), pieces);
+}
+
+export function number(value, options) {
+  return new Intl.NumberFormat(language, options).format(value);
+}
+
+export function percent(share) {
+  return number(share, { style: "percent", maximumFractionDigits: 0 });
+}
+
+export function bytes(size) {
+  const units = ["byte", "kilobyte", "megabyte", "gigabyte"];
+  const power = Math.min(3, Math.floor(Math.log(Math.max(size, 1)) / Math.log(1024)));
+  return number(size / 1024 ** power, {
+    style: "unit", unit: units[power], unitDisplay: "short", maximumFractionDigits: power ? 1 : 0,
+  });
+}
+
+export function date(text, options = { dateStyle: "medium", timeStyle: "short" }) {
+  return text ? new Intl.DateTimeFormat(language, options).format(new Date(text)) : "";
+}
+
+const STEPS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
+
+export function ago(text) {
+  if (!text) return t("time.never");
+  const seconds = (Date.parse(text) - Date.now()) / 1000;
+  const [unit, size] = STEPS.find(([, step]) => Math.abs(seconds) >= step) ?? STEPS[3];
+  const format = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
+  return format.format(Math.trunc(seconds / size), unit);
+}
+
+function inUnit(value, unit) {
+  return number(value, { style: "unit", unit, unitDisplay: "long", maximumFractionDigits: 0 });
+}
+
+// A length of time as a person would say it: at most two units.
+export function duration(seconds) {
+  const first = STEPS.findIndex(([, size]) => seconds >= size);
+  if (first < 0) {
+    return number(seconds, {
+      style: "unit", unit: "second", unitDisplay: "long", maximumFractionDigits: 1,
+    });
+  }
+  const [unit, size] = STEPS[first];
+  const whole = Math.floor(seconds / size);
+  const next = STEPS[first + 1];
+  const rest = next ? Math.floor((seconds - whole * size) / next[1]) : 0;
+  const parts = [inUnit(whole, unit)];
+  if (next && rest > 0) parts.push(inUnit(rest, next[0]));
+  return parts.join(" ");
+}
