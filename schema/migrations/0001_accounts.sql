@@ -89,6 +89,7 @@ create table api_key (
     constraint api_key_token_valid check (length(token_hash) = 32)
 );
 create unique index api_key_token on api_key (token_hash);
+create index api_key_id on api_key (id);
 
 -- Who may do what: members, keys and the instance's administrators (owners everywhere). Statements
 -- join it, so a role that was taken away counts from that moment, whatever a cache believes.

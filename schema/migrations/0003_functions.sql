@@ -108,3 +108,119 @@ begin
     return true;
 end $$;
 select partition_ensure(1);
+
+-- A principal's name in the audit log.
+create function principal_name(project integer, principal uuid) returns text
+language sql stable as $$
+    select case when principal is null then 'command line' else coalesce(
+        (select login from account where id = principal),
+        (select 'key ' || name from api_key where project_id = project and id = principal),
+        principal::text) end $$;
+
+-- Project settings with their defaults: the one list of them in SQL.
+create function settings_full(settings jsonb) returns jsonb language sql immutable as $$
+    select '{"question": "Which answer is better?", "instructions": "", "kind": "auto",
+             "strength_levels": 3, "ties": true, "both_bad": true, "cannot_judge": true,
+             "rationale": "optional", "edits": true, "criteria": [], "ratings": null, "flags": [],
+             "overlap": 1, "lease_seconds": 900, "gold_share": 0, "repeat_share": 0,
+             "mirror_share": 0, "policy": "queue", "show_own_progress": true}'::jsonb || settings $$;
+
+-- Does a ranking of slots name each shown slot exactly once?
+create function ranking_covers(shown smallint[], ranking jsonb) returns boolean
+language sql immutable as $$
+    select count(*) = cardinality(shown) and count(distinct slot #>> '{}') = cardinality(shown)
+           and bool_and(jsonb_typeof(slot) = 'string' and slot_to_index(shown, slot #>> '{}') is not null)
+      from jsonb_array_elements(ranking) as rank, jsonb_array_elements(rank) as slot $$;
+
+-- Why a judgment (in slots, its shapes already checked) does not fit its task: 'pointer|reason',
+-- or null when it does.
+create function judgment_problem(given jsonb, shown smallint[], choice text, strength integer,
+                                 detail jsonb) returns text
+language plpgsql immutable as $$
+declare
+    settings constant jsonb := settings_full(given);
+    slots constant integer := cardinality(shown);
+    ranked constant boolean := settings ->> 'kind' = 'ranking'
+                               or (settings ->> 'kind' = 'auto' and slots > 2)
+                               or slots > 2;
+    member text;
+    value jsonb;
+begin
+    if ranked and choice is distinct from 'cannot_judge' and choice is distinct from 'both_bad' then
+        if detail -> 'ranking' is null then return '/ranking|this task asks for a ranking'; end if;
+        if not coalesce(ranking_covers(shown, detail -> 'ranking'), false) then
+            return '/ranking|must name every candidate exactly once';
+        end if;
+        if choice is not null then return '/choice|this task takes a ranking, not a choice'; end if;
+    elsif not ranked and detail -> 'ranking' is not null then
+        return '/ranking|this task takes a choice, not a ranking';
+    elsif choice is null then
+        return '/choice|is required';
+    end if;
+    if choice ~ '^[A-I]$' and choice_to_index(shown, choice) is null then
+        return '/choice|there is no such candidate';
+    end if;
+    if choice = 'tie' and not (settings ->> 'ties')::boolean then
+        return '/choice|ties are not allowed in this project'; end if;
+    if choice = 'both_bad' and not (settings ->> 'both_bad')::boolean then
+        return '/choice|"both bad" is not allowed in this project'; end if;
+    if choice = 'cannot_judge' and not (settings ->> 'cannot_judge')::boolean then
+        return '/choice|"cannot judge" is not allowed in this project'; end if;
+    if strength is not null and (choice is null or choice !~ '^[A-I]$') then
+        return '/strength|only goes with the choice of a candidate'; end if;
+    if strength > (settings ->> 'strength_levels')::integer then
+        return '/strength|must be at most ' || (settings ->> 'strength_levels'); end if;
+    if settings ->> 'rationale' = 'off' and detail ? 'rationale' then
+        return '/rationale|is not asked for in this project'; end if;
+    if settings ->> 'rationale' = 'required' and coalesce(detail ->> 'rationale', '') = ''
+       and choice is distinct from 'cannot_judge' then
+        return '/rationale|is required in this project'; end if;
+    for member, value in select * from jsonb_each(detail -> 'criteria') loop
+        if not exists (select from jsonb_array_elements(settings -> 'criteria') as c
+                        where c ->> 'name' = member) then
+            return '/criteria/' || member || '|there is no such criterion in this project'; end if;
+        if value ->> 'choice' <> 'tie' and slot_to_index(shown, value ->> 'choice') is null then
+            return '/criteria/' || member || '/choice|there is no such candidate'; end if;
+        if (value ->> 'strength')::integer > (settings ->> 'strength_levels')::integer then
+            return '/criteria/' || member || '/strength|must be at most '
+                   || (settings ->> 'strength_levels'); end if;
+    end loop;
+    for member, value in select * from jsonb_each(detail -> 'ratings') loop
+        if slot_to_index(shown, member) is null then
+            return '/ratings/' || member || '|there is no such candidate'; end if;
+    end loop;
+    for member, value in select * from jsonb_each(detail -> 'flags') loop
+        if slot_to_index(shown, member) is null then
+            return '/flags/' || member || '|there is no such candidate'; end if;
+        if not (settings -> 'flags') @> value then
+            return '/flags/' || member || '|there is no such flag in this project'; end if;
+    end loop;
+    for member, value in select * from jsonb_each(detail -> 'edits') loop
+        if not (settings ->> 'edits')::boolean then
+            return '/edits|edits are not allowed in this project'; end if;
+        if slot_to_index(shown, member) is null then
+            return '/edits/' || member || '|there is no such candidate'; end if;
+    end loop;
+    return null;
+end $$;
+
+-- A judgment as its body was given, in slots.
+create function judgment_body(shown smallint[], choice smallint, strength smallint, detail jsonb,
+                              duration_ms integer) returns jsonb
+language sql immutable as $$
+    select jsonb_strip_nulls(jsonb_build_object('choice', choice_to_slot(shown, choice),
+               'strength', strength, 'duration_ms', duration_ms))
+           || coalesce(slots_map_detail(shown, detail, true), '{}') $$;
+
+-- The first characters of a comparison's last prompt message and of its candidates, by slot.
+create function task_excerpt(project integer, comparison_id uuid, shown smallint[]) returns jsonb
+language sql stable as $$
+    select jsonb_build_object('prompt', left(case json_typeof(p.messages)
+                   when 'string' then p.messages #>> '{}'
+                   when 'array' then p.messages -> -1 ->> 'content' else '' end, 200))
+           || (select jsonb_object_agg(chr(ascii('A') - 1 + s.slot::integer), left(c.content, 200))
+                 from unnest(shown) with ordinality as s (index, slot)
+                 join completion c on c.project_id = project
+                                  and c.id = q.completion_ids[s.index + 1])
+      from comparison q join prompt p on p.project_id = project and p.id = q.prompt_id
+     where q.project_id = project and q.id = comparison_id $$;
