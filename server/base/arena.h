@@ -1,7 +1,7 @@
 /* arena.h - memory that dies with one request (or one row): allocate freely, release once.
  *
- * The arena owns every block it hands out. It never grows past its cap: beyond it arena_alloc returns
- * NULL, which callers turn into an error reply. Not thread-safe; one owner. */
+ * The arena owns every block it hands out. It never grows past its cap: beyond it arena_alloc
+ * returns NULL, which callers turn into an error reply. Not thread-safe; one owner. */
 #ifndef AILERON_ARENA_H
 #define AILERON_ARENA_H
 

@@ -2,8 +2,8 @@
  *
  *   0 .. read  -- consumed      read .. len -- waiting      len .. cap -- room
  *
- * Appending past `max` (or out of memory) sets `failed` and drops the bytes: write a whole reply, then
- * ask buf_ok once. */
+ * Appending past `max` (or out of memory) sets `failed` and drops the bytes: write a whole reply,
+ * then ask buf_ok once. */
 #ifndef AILERON_BUF_H
 #define AILERON_BUF_H
 

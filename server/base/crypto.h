@@ -11,6 +11,7 @@ enum {
     CRYPTO_TOKEN_CHARS = 43,                   /* its base64url text, without padding */
     CRYPTO_PASSWORD_CHARS = 128,               /* room for an encoded Argon2id hash, with NUL */
     CRYPTO_PSEUDONYM_CHARS = 18,               /* "a-" and 16 base32 characters */
+    CRYPTO_SHORT_KEY_BYTES = 16,
     UUID_CHARS = 36,
 };
 
@@ -25,13 +26,18 @@ uint64_t crypto_random_u64(void);
 /* UUIDv7 (RFC 9562): 48 bits of Unix milliseconds, then random; within one thread ids made in the
  * same millisecond still increase (12-bit counter in rand_a). */
 Uuid uuid_new(void);
-/* UUIDv7-shaped id from a time and a digest: the same input gives the same id (idempotent import). */
+/* UUIDv7-shaped id from a time and a digest: the same input gives the same id, so that an import
+ * is idempotent. */
 Uuid uuid_from_digest(int64_t unix_ms, const uint8_t digest[CRYPTO_HASH_BYTES]);
 void uuid_write(Uuid id, char out[UUID_CHARS + 1]);
 MUST_CHECK bool uuid_read(Str text, Uuid *out); /* 36 characters, any case */
 
-/* BLAKE2b-256, keyed when key is not NULL. */
+/* BLAKE2b-256, keyed when key is not NULL. (libsodium has a crypto_hash of another kind: the macro
+ * keeps the two apart for the linker.) */
+#define crypto_hash aileron_crypto_hash
 void crypto_hash(uint8_t out[CRYPTO_HASH_BYTES], Str data, const uint8_t key[CRYPTO_KEY_BYTES]);
+/* SipHash-2-4: for hash tables that clients choose the keys of. */
+uint64_t crypto_short_hash(Str data, const uint8_t key[CRYPTO_SHORT_KEY_BYTES]);
 /* Incremental; every part is preceded by its length, so parts cannot run together. */
 size_t hasher_size(void);
 void hasher_init(Hasher *hasher, const uint8_t key[CRYPTO_KEY_BYTES]);
@@ -43,6 +49,7 @@ void hasher_final(Hasher *hasher, uint8_t out[CRYPTO_HASH_BYTES]);
 void crypto_token_new(char text[CRYPTO_TOKEN_CHARS + 1], uint8_t hash[CRYPTO_HASH_BYTES]);
 void crypto_token_hash(Str text, uint8_t hash[CRYPTO_HASH_BYTES]);
 bool crypto_equal(const void *a, const void *b, size_t n); /* constant time */
+void crypto_wipe(void *bytes, size_t n); /* clears secrets; never optimised away */
 void crypto_hex(char *out, const uint8_t *bytes, size_t n); /* 2n characters and NUL */
 
 /* Argon2id, interactive limits (64 MiB; about 0.1 s): never on an event loop. */

@@ -1,8 +1,8 @@
 /* jobs.h - a small bounded pool of threads for work that burns CPU (Argon2id, statistics).
  *
- * A job is a function and its argument; when it has run, it is appended to its owner's done-list and
- * the owner's eventfd is written, so the owner's loop runs `done` on its own thread. The pool owns
- * neither argument; the owner must keep it alive until `done`. */
+ * A job is a function and its argument; when it has run, it is appended to its owner's done-list
+ * and the owner's eventfd is written, so the owner's loop runs `done` on its own thread. The pool
+ * owns neither argument; the owner must keep it alive until `done`. */
 #ifndef AILERON_JOBS_H
 #define AILERON_JOBS_H
 

@@ -11,7 +11,10 @@
 #include "buf.h"
 #include "err.h"
 
-enum { JSON_DEPTH_MAX = 64 };
+enum {
+    JSON_DEPTH_MAX = 64,
+    JSON_VALUES_MAX = 1000000, /* values in one text: each costs a heap object */
+};
 
 /* Parses one JSON text of any type. On failure returns NULL and fills err (ERR_malformed), saying
  * what and at which column. */
@@ -33,7 +36,7 @@ typedef struct JsonField {
     JsonKind kind;
     void *out;
     bool required;             /* absent or null is an error */
-    int64_t min, max;          /* see JsonKind */
+    int64_t min, max;          /* see JsonKind; both 0: no limits */
     const char *const *choices;
     bool *present;             /* optional: set when the member is there and not null */
 } JsonField;
@@ -46,6 +49,10 @@ typedef struct JsonField {
  * that starts with `base` ("" for the whole body). */
 MUST_CHECK bool json_decode(json_t *object, const JsonField *fields, size_t count, const char *base,
                             Arena *arena, Err *err);
+
+/* base + "/" + name, escaped as RFC 6901 wants it (long names cut); NULL when it does not fit. */
+const char *json_pointer(Arena *arena, const char *base, const char *name);
+const char *json_pointer_index(Arena *arena, const char *base, size_t index);
 
 static inline Str json_str(const json_t *value) /* a string value's text; ptr NULL otherwise */
 {
@@ -62,7 +69,8 @@ void json_put_real(Buf *buf, double value);        /* the shortest text that rea
  * again gives the same bytes. */
 void json_put_value(Buf *buf, const json_t *value);
 
-/* True when text is valid UTF-8 without NUL; *bad_at (may be NULL) gets the first bad byte offset. */
+/* True when text is valid UTF-8 without NUL; *bad_at (may be NULL) gets the first bad byte's
+ * offset. */
 bool utf8_valid(Str text, size_t *bad_at);
 
 #endif

@@ -1,4 +1,4 @@
-/* log.h - one JSON line a request or event, to standard error. Thread-safe (one write(2) a line). */
+/* log.h - one JSON line a request or event, to standard error. Thread-safe: one write(2) a line. */
 #ifndef AILERON_LOG_H
 #define AILERON_LOG_H
 

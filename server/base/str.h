@@ -1,7 +1,7 @@
 /* str.h - a string that carries its length; it never owns its bytes.
  *
- * Inside Aileron text is a Str; NUL-terminated strings exist only at library edges. The bytes belong
- * to whoever made them (a request arena, a PGresult, a literal) and must outlive the Str. */
+ * Inside Aileron text is a Str; NUL-terminated strings exist only at library edges. The bytes
+ * belong to whoever made them (a request arena, a PGresult, a literal) and must outlive the Str. */
 #ifndef AILERON_STR_H
 #define AILERON_STR_H
 
