@@ -224,3 +224,7 @@ language sql stable as $$
                                   and c.id = q.completion_ids[s.index + 1])
       from comparison q join prompt p on p.project_id = project and p.id = q.prompt_id
      where q.project_id = project and q.id = comparison_id $$;
+
+-- A time as RFC 3339 in UTC, for JSON made here.
+create function time_text(moment timestamptz) returns text language sql immutable as
+    $$ select to_char(moment at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') $$;

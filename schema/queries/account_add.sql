@@ -21,6 +21,6 @@ noted as (
     select $6::uuid, $7::uuid, coalesce((select login from account where id = $7::uuid), 'command line'),
            'account.add', login, jsonb_build_object('admin', is_admin) from added)
 select json_build_object('id', id, 'login', login, 'name', name, 'admin', is_admin,
-                         'disabled', false, 'created_at', created_at) as account,
+                         'disabled', false, 'created_at', time_text(created_at)) as account,
        (select expires_at from linked) as expires_at
   from added

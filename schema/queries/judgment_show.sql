@@ -6,11 +6,11 @@
 select f.id, f.impression_id as lease_id, f.at,
        exists (select from feedback s where s.project_id = f.project_id and s.supersedes = f.id)
            as retracted,
-       settings_full(p.settings) as settings, m.messages as prompt,
+       settings_full(p.settings) as _settings, m.messages as _prompt,
        (select json_agg(c.content order by s.slot)
           from unnest(i.shown) with ordinality as s (index, slot)
           join completion c on c.project_id = f.project_id
-                           and c.id = q.completion_ids[s.index + 1]) as candidates,
+                           and c.id = q.completion_ids[s.index + 1]) as _candidates,
        case when f.kind = 'judgment' then judgment_body(i.shown, f.choice, f.strength, f.detail,
                                                         f.duration_ms)
             else f.detail end as body

@@ -17,5 +17,5 @@ renewed as (
        and a.comparison_id = lease.comparison_id and a.impression_id = lease.id
        and a.state = 'leased'
     returning a.expires_at)
-select lease.id, r.expires_at, r.expires_at is not null as _held
+select lease.id, time_text(r.expires_at) as expires_at, r.expires_at is not null as _held
   from lease left join renewed r on true

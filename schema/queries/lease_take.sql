@@ -62,7 +62,7 @@ shown as (
            who.settings ->> 'policy', 1, now()
       from granted g join pick on pick.id = g.comparison_id cross join who
     returning id, comparison_id, shown)
-select g.impression_id as id, g.expires_at, who.settings, p.messages as prompt,
+select g.impression_id as id, time_text(g.expires_at) as expires_at, who.settings, p.messages as prompt,
        (select json_agg(c.content order by s.slot)
           from unnest(shown.shown) with ordinality as s (index, slot)
           join completion c on c.project_id = $1::integer

@@ -39,13 +39,13 @@ select json_build_object(
     'median_duration_ms', (select percentile_cont(0.5) within group (order by duration_ms)
                              from standing where duration_ms is not null),
     'bucket', span.bucket,
-    'series', coalesce((select json_agg(json_build_object('at', b.at, 'judgments', b.n) order by b.at)
+    'series', coalesce((select json_agg(json_build_object('at', time_text(b.at), 'judgments', b.n) order by b.at)
                           from (select date_trunc(span.bucket, at) as at, count(*) as n from standing
                                  where at > now() - interval '180 days' group by 1) b), '[]'::json))::jsonb
     || case when (select role from who) >= 'researcher' then jsonb_build_object(
          'annotators', coalesce((select jsonb_agg(jsonb_build_object('id', b.annotator_id,
                'name', coalesce(a.name, 'key ' || k.name, b.annotator_id::text),
-               'judgments', b.n, 'today', b.today, 'median_duration_ms', b.median, 'last_at', b.last)
+               'judgments', b.n, 'today', b.today, 'median_duration_ms', b.median, 'last_at', time_text(b.last))
                order by b.n desc)
            from (select annotator_id, count(*) as n, max(at) as last,
                         count(*) filter (where at >= date_trunc('day', now())) as today,

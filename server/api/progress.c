@@ -1,0 +1,8 @@
+/* progress.c - how far a project is, and how fast it goes. */
+#include "api.h"
+
+/* GET /projects/{slug}/progress */
+void progress_show(Req *req)
+{
+    SEND(req, progress_show, finish_body, db_int(req->caller.project_id), db_uuid(req->caller.id));
+}

@@ -1,0 +1,44 @@
+/* upkeep.c - what must happen though nobody asks: leases that ran out, partitions for the coming month. */
+#include "api.h"
+
+#include "../base/clock.h"
+#include "../base/log.h"
+#include "../base/metrics.h"
+
+enum { EXPIRE_BATCH_MAX = 500 };
+#define EXPIRE_EVERY_US (1 * 1000 * 1000)
+#define PARTITION_EVERY_US (6 * 3600 * (int64_t)1000 * 1000)
+
+static bool expiring; /* worker 0 only: one sweep in flight at a time */
+static int64_t partitions_due_us;
+
+static void expired(void *context, const Rows *rows, const Err *err)
+{
+    (void)context;
+    expiring = false;
+    if (err) {
+        log_event(LOG_WARN, "lease_expire", "%s", err->detail ? err->detail : err_name(err->code));
+        return;
+    }
+    int64_t count = rows_count(rows) ? rows_int(rows, 0, 0) : 0;
+    metric_add(METRIC_leases_expired_total, count);
+    if (count > 0)
+        log_event(LOG_INFO, "lease_expire", "%lld leases ran out", (long long)count);
+}
+
+void upkeep_tick(Worker *worker)
+{
+    int64_t now = clock_monotonic_us();
+    if (!db_ready(worker->db) || now < worker->upkeep_due_us)
+        return;
+    worker->upkeep_due_us = now + EXPIRE_EVERY_US;
+    Err err = {0};
+    DbParam limit = db_int(EXPIRE_BATCH_MAX);
+    if (!expiring && db_send(worker->db, SQL_lease_expire, &limit, 1, expired, NULL, &err))
+        expiring = true;
+    if (now >= partitions_due_us) {
+        partitions_due_us = now + PARTITION_EVERY_US;
+        DbParam months = db_int(1);
+        api_post(worker, SQL_partition_ensure, &months, 1);
+    }
+}
