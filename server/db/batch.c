@@ -13,8 +13,8 @@
  * The next batch starts when the last has come back, so what arrives meanwhile shares a commit. */
 #include "internal.h"
 
-#include "base/clock.h"
-#include "base/metrics.h"
+#include "../base/clock.h"
+#include "../base/metrics.h"
 
 static void deliver(Lane *lane, Request *request)
 {

@@ -2,7 +2,7 @@
 #include "internal.h"
 
 #include <stdlib.h>
-#include "base/log.h"
+#include "../base/log.h"
 
 static void drop_notice(void *context UNUSED, const PGresult *result UNUSED)
 {

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <unistd.h>
-#include "base/clock.h"
+#include "../base/clock.h"
 
 enum { EVENTS_MAX = DB_LANES + DB_STREAMS_MAX };
 

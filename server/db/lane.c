@@ -9,9 +9,9 @@
 #include "internal.h"
 
 #include <sys/epoll.h>
-#include "base/clock.h"
-#include "base/log.h"
-#include "base/metrics.h"
+#include "../base/clock.h"
+#include "../base/log.h"
+#include "../base/metrics.h"
 
 static const char unreachable_detail[] = "the database cannot be reached at the moment";
 

@@ -2,9 +2,9 @@
 #include "internal.h"
 
 #include <stdio.h>
-#include "base/clock.h"
-#include "base/log.h"
-#include "base/metrics.h"
+#include "../base/clock.h"
+#include "../base/log.h"
+#include "../base/metrics.h"
 
 /* Plans are made once and do not depend on the parameters: without this the sixth execution may
  * change the plan, and planning costs more than most of our statements. */

@@ -3,8 +3,8 @@
 
 #include <endian.h>
 #include <stdlib.h>
-#include "base/clock.h"
-#include "base/json.h"
+#include "../base/clock.h"
+#include "../base/json.h"
 
 /* Type OIDs (pg_type.dat) that are not written as JSON strings, or are decoded from binary. */
 enum {

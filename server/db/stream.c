@@ -8,8 +8,8 @@
 #include "internal.h"
 
 #include <sys/epoll.h>
-#include "base/clock.h"
-#include "base/metrics.h"
+#include "../base/clock.h"
+#include "../base/metrics.h"
 
 enum {
     STREAM_ROWS_PER_PUMP = 512, /* then the event loop gets its turn */
