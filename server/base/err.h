@@ -17,9 +17,11 @@
     X(gone, 410, "This is no longer valid")                                                        \
     X(length_required, 411, "The length is missing")                                               \
     X(too_large, 413, "This is too large")                                                         \
+    X(uri_too_long, 414, "The address is too long")                                                \
     X(unsupported_media, 415, "This kind of content is not taken here")                            \
     X(invalid, 422, "A value is not valid")                                                        \
     X(rate_limited, 429, "Too many requests")                                                      \
+    X(headers_too_large, 431, "The headers are too large")                                         \
     X(internal, 500, "Something went wrong on our side")                                           \
     X(unavailable, 503, "Not available at the moment")                                             \
     X(timeout, 504, "This took too long")

@@ -1,4 +1,4 @@
-/* http.h - the only place that knows libmicrohttpd: one worker's listening socket and its requests. */
+/* http.h - the only place that knows libmicrohttpd: a worker's listening socket and its requests. */
 #ifndef AILERON_HTTP_H
 #define AILERON_HTTP_H
 

@@ -51,8 +51,8 @@ Str req_header(const Req *req, const char *name);          /* ptr NULL when abse
 Str req_query(const Req *req, const char *name);           /* decoded; ptr NULL when absent */
 Str req_cookie(const Req *req, const char *name);
 /* Query integer in min..max, or fallback when absent; false: the 422 has been sent. */
-MUST_CHECK bool req_query_int(Req *req, const char *name, int64_t min, int64_t max, int64_t fallback,
-                              int64_t *out);
+MUST_CHECK bool req_query_int(Req *req, const char *name, int64_t min, int64_t max,
+                              int64_t fallback, int64_t *out);
 /* Parses and decodes the body; false: the reply has been sent. An empty body decodes as {}. */
 MUST_CHECK bool req_decode(Req *req, const JsonField *fields, size_t count);
 /* Parses the body only. NULL: the reply has been sent. */
@@ -61,8 +61,10 @@ MUST_CHECK json_t *req_json(Req *req);
 /* ---- answering (each exactly ends the request) ---- */
 void reply_json(Req *req, int status, Buf *body);          /* takes the Buf's bytes */
 void reply_empty(Req *req, int status);                    /* 204 and alike */
-void reply_error(Req *req, const Err *err);                /* problem+json; 5xx detail only logged */
-void reply_fail(Req *req, ErrCode code, const char *pointer, const char *format, ...) PRINTF_LIKE(4, 5);
+/* problem+json; the detail of a 5xx is only logged. 429 and 503 get a Retry-After of their own. */
+void reply_error(Req *req, const Err *err);
+void reply_fail(Req *req, ErrCode code, const char *pointer, const char *format, ...)
+    PRINTF_LIKE(4, 5);
 void reply_text(Req *req, int status, const char *content_type, Buf *body);
 /* Immutable bytes that outlive the server (embedded documents); ETag and gzip handled. */
 void reply_static(Req *req, const char *content_type, Str bytes);
@@ -85,12 +87,20 @@ void req_stream_abort(Req *req);
 
 /* ---- streaming in: an import (ROUTE_STREAM_BODY) ---- */
 typedef struct BodySink {
-    /* Takes some of the bytes, returns how many; fewer than given means: wait for req_body_resume. */
+    /* Takes some of the bytes, returns how many; fewer than given: wait for req_body_resume. */
     size_t (*take)(Req *req, Str bytes);
     void (*end)(Req *req);    /* all of the body has been taken; answer now or later */
-    void (*gone)(Req *req);   /* client vanished or reply already sent: drop the state */
+    /* Exactly once, unless `end` has been called and answered: the client vanished or the answer
+     * went out before the end; drop the state. The Req is freed after this, unless it is held. */
+    void (*gone)(Req *req);
 } BodySink;
 void req_body_into(Req *req, const BodySink *sink); /* call in the handler */
 void req_body_resume(Req *req);
+
+/* Keeps the Req's memory beyond its connection while a statement or job still points to it; needed
+ * only where a client can vanish meanwhile, that is, while a streamed body is coming in. A release
+ * for each hold. Answers to a Req whose client is gone go nowhere. */
+void req_hold(Req *req);
+void req_release(Req *req);
 
 #endif

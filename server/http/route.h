@@ -2,11 +2,18 @@
 #ifndef AILERON_ROUTE_H
 #define AILERON_ROUTE_H
 
-#include "../base/str.h"
+#include "../base/arena.h"
 
 typedef struct Req Req;
 
-typedef enum Method { METHOD_GET, METHOD_POST, METHOD_PUT, METHOD_PATCH, METHOD_DELETE, METHOD_COUNT } Method;
+typedef enum Method {
+    METHOD_GET,
+    METHOD_POST,
+    METHOD_PUT,
+    METHOD_PATCH,
+    METHOD_DELETE,
+    METHOD_COUNT
+} Method;
 
 /* Who may call; enforced by the guards before the handler, and again by the statement. */
 typedef enum Role {
@@ -29,6 +36,7 @@ enum RouteFlags {
     ROUTE_LEASE = 4,       /* metrics: a lease */
     ROUTE_JUDGMENT = 8,    /* metrics: a judgment */
     ROUTE_OPTIONAL_AUTH = 16, /* ROLE_PUBLIC, but a session is looked up when there is one */
+    ROUTE_NO_GZIP = 32,    /* the reply carries a secret beside what the caller sent (BREACH) */
 };
 
 typedef struct Route {
@@ -48,7 +56,8 @@ typedef enum RouteMatch { ROUTE_FOUND, ROUTE_NOT_FOUND, ROUTE_WRONG_METHOD } Rou
 
 /* Matches raw (still percent-encoded) path segments; params get the decoded {…} values (arena
  * copies). HEAD counts as GET. For ROUTE_WRONG_METHOD allow gets "GET, POST". */
-RouteMatch route_match(const char *method, Str raw_path, struct Arena *arena, const Route **route,
+RouteMatch route_match(const char *method, Str raw_path, Arena *arena, const Route **route,
                        Str params[ROUTE_PARAMS_MAX], char allow[64]);
+const char *method_name(Method method); /* "GET" */
 
 #endif
