@@ -49,7 +49,8 @@ async function problemOf(response) {
 async function send(method, address, options) {
   const { body, type, signal, keepalive } = options;
   const headers = { Accept: "application/json, application/problem+json, */*;q=0.5" };
-  const init = { method, headers, signal, keepalive, credentials: "same-origin", cache: "no-store" };
+  const init = { method, headers, signal, keepalive, credentials: "same-origin",
+    cache: "no-store" };
   if (type) {
     headers["Content-Type"] = type;
     init.body = body;

@@ -86,23 +86,19 @@ export function ago(text) {
   return format.format(Math.trunc(seconds / size), unit);
 }
 
-function inUnit(value, unit) {
-  return number(value, { style: "unit", unit, unitDisplay: "long", maximumFractionDigits: 0 });
+function inUnit(value, unit, digits = 0) {
+  return number(value, {
+    style: "unit", unit, unitDisplay: "short", maximumFractionDigits: digits,
+  });
 }
 
-// A length of time as a person would say it: at most two units.
+// A length of time as a person would say it: no finer than it matters.
 export function duration(seconds) {
-  const first = STEPS.findIndex(([, size]) => seconds >= size);
-  if (first < 0) {
-    return number(seconds, {
-      style: "unit", unit: "second", unitDisplay: "long", maximumFractionDigits: 1,
-    });
-  }
-  const [unit, size] = STEPS[first];
+  if (seconds < 60) return inUnit(seconds, "second", 1);
+  if (seconds < 3600) return inUnit(Math.round(seconds / 60), "minute");
+  const [unit, size] = seconds < 86400 ? STEPS[1] : STEPS[0];
+  const [smaller, step] = seconds < 86400 ? STEPS[2] : STEPS[1];
   const whole = Math.floor(seconds / size);
-  const next = STEPS[first + 1];
-  const rest = next ? Math.floor((seconds - whole * size) / next[1]) : 0;
-  const parts = [inUnit(whole, unit)];
-  if (next && rest > 0) parts.push(inUnit(rest, next[0]));
-  return parts.join(" ");
+  const rest = Math.floor((seconds - whole * size) / step);
+  return rest ? `${inUnit(whole, unit)} ${inUnit(rest, smaller)}` : inUnit(whole, unit);
 }

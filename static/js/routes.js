@@ -1,0 +1,42 @@
+// THE table of pages: path, screen, and who may see it.
+
+export const ROUTES = [
+  { path: "/", view: "projects" },
+  { path: "/signin", view: "signin", open: true },
+  { path: "/join", view: "join", open: true },
+  { path: "/account", view: "account" },
+  { path: "/accounts", view: "accounts", admin: true },
+  { path: "/p/:slug", view: "overview", role: "annotator" },
+  { path: "/p/:slug/annotate", view: "annotate", role: "annotator" },
+  { path: "/p/:slug/history", view: "history", role: "annotator" },
+  { path: "/p/:slug/import", view: "import", role: "researcher" },
+  { path: "/p/:slug/export", view: "export", role: "researcher" },
+  { path: "/p/:slug/settings", view: "settings", role: "owner" },
+  { path: "/p/:slug/members", view: "members", role: "owner" },
+  { path: "/p/:slug/audit", view: "audit", role: "owner" },
+];
+
+// The tabs of a project, in order.
+export const TABS = ["overview", "annotate", "history", "import", "export", "settings", "members",
+  "audit"];
+
+export function match(path) {
+  const parts = path.replace(/\/+$/, "").split("/");
+  for (const route of ROUTES) {
+    const wanted = route.path.replace(/\/+$/, "").split("/");
+    if (wanted.length !== parts.length) continue;
+    const params = {};
+    const fits = wanted.every((part, index) => {
+      if (!part.startsWith(":")) return part === parts[index];
+      params[part.slice(1)] = decodeURIComponent(parts[index]);
+      return parts[index] !== "";
+    });
+    if (fits) return { route, params };
+  }
+  return null;
+}
+
+export function pathOf(view, slug) {
+  const route = ROUTES.find((one) => one.view === view);
+  return route.path.replace(":slug", encodeURIComponent(slug ?? ""));
+}

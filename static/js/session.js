@@ -1,0 +1,58 @@
+// Knows who is signed in, what they may do and what they prefer.
+
+import * as api from "./api.js";
+import { channel } from "./events.js";
+
+const RANK = { annotator: 1, researcher: 2, owner: 3 };
+
+export const changed = channel();
+let session = null;
+
+export const current = () => session;
+export const account = () => session?.account ?? null;
+export const isAdmin = () => Boolean(session?.account.admin);
+
+export function set(next) {
+  session = next;
+  changed.emit(session);
+}
+
+export async function load() {
+  try {
+    set(await api.get("/session"));
+  } catch (error) {
+    if (error.status !== 401) throw error;
+    set(null);
+  }
+  return session;
+}
+
+export const refresh = load;
+
+export function membership(slug) {
+  return session?.projects.find((project) => project.slug === slug) ?? null;
+}
+
+export function role(slug) {
+  if (isAdmin()) return "owner";
+  return membership(slug)?.role ?? null;
+}
+
+export function can(slug, wanted) {
+  return (RANK[role(slug)] ?? 0) >= RANK[wanted];
+}
+
+export const preferences = () => session?.account.preferences ?? {};
+
+// Preferences are small; the whole object is replaced so that two devices never mix halves.
+export async function savePreferences(change) {
+  if (!session) return;
+  const next = { ...preferences(), ...change };
+  session.account.preferences = next;
+  set(await api.patch("/account", { preferences: next }));
+}
+
+export async function signOut(everywhere = false) {
+  await api.remove("/session", everywhere ? { everywhere: true } : {});
+  set(null);
+}
