@@ -114,15 +114,21 @@ static bool next_step(DbStream *stream)
     }
 }
 
+/* The session is over, though the socket's end may not have been read yet. */
+static bool ends_session(const DbStream *stream, const PGresult *result)
+{
+    const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
+    return PQstatus(stream->conn) == CONNECTION_BAD || !severity || strcmp(severity, "ERROR") != 0;
+}
+
 /* One result. False: the stream is paused or over. */
 static bool take_result(DbStream *stream, PGresult *result)
 {
     if (!result_ok(result)) {
-        bool gone = PQstatus(stream->conn) == CONNECTION_BAD;
-        if (stream->request && !(gone && stream->reused))
-            failed(stream, result);
-        else if (gone)
+        if (!stream->request || (stream->reused && ends_session(stream, result)))
             lost(stream);
+        else
+            failed(stream, result);
         PQclear(result);
         return false;
     }
