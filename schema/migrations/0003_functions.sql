@@ -54,13 +54,17 @@ language sql immutable as $$
         'edits', slots_rename_keys(shown, detail -> 'edits', back)))
       || (detail - '{ranking,criteria,ratings,flags,edits}'::text[]) end $$;
 
--- Months ahead of the id-ranged tables, and all the past (imports carry old times) in one.
+-- Months ahead of the id-ranged tables, and all the past (imports carry old times) in one. A month
+-- that cannot be made now stays in the default partition: because rows of it are there already (the
+-- server was off at the turn of the month, or an import carried future times), or because somebody
+-- holds the table for long; waiting would make every other statement wait behind us.
 create function partition_bound(moment timestamptz) returns uuid
 language sql immutable as $$
     select (lpad(to_hex((extract(epoch from moment) * 1000)::bigint), 12, '0')
             || '00000000000000000000')::uuid $$;
 
-create function partition_ensure(ahead_months integer) returns integer language plpgsql as $$
+create function partition_ensure(ahead_months integer) returns integer
+language plpgsql set timezone = 'UTC' set lock_timeout = '2s' as $$
 declare
     parent text;
     name text;
@@ -78,10 +82,14 @@ begin
         while month <= this_month + make_interval(months => ahead_months) loop
             name := parent || '_' || to_char(month at time zone 'UTC', 'YYYYMM');
             if to_regclass(name) is null then
-                execute format('create table %I partition of %I for values from (%L) to (%L)',
-                               name, parent, partition_bound(month),
-                               partition_bound(month + interval '1 month'));
-                made := made + 1;
+                begin
+                    execute format('create table %I partition of %I for values from (%L) to (%L)',
+                                   name, parent, partition_bound(month),
+                                   partition_bound(month + interval '1 month'));
+                    made := made + 1;
+                exception when check_violation or lock_not_available then
+                    raise warning 'partition % is not made now: %', name, sqlerrm;
+                end;
             end if;
             month := month + interval '1 month';
         end loop;

@@ -1,0 +1,650 @@
+-- The schema that schema/migrations make, for reading; regenerate it with `make schema`.
+
+CREATE TYPE public.project_role AS ENUM (
+    'annotator',
+    'researcher',
+    'owner'
+);
+
+CREATE FUNCTION public.choice_to_index(shown smallint[], choice text) RETURNS smallint
+    LANGUAGE sql IMMUTABLE
+    AS $$
+    select case choice when 'tie' then -1::smallint when 'both_bad' then -2::smallint
+                       when 'cannot_judge' then -3::smallint
+                       else slot_to_index(shown, choice) end $$;
+
+CREATE FUNCTION public.choice_to_slot(shown smallint[], choice smallint) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    AS $$
+    select case choice when -1 then 'tie' when -2 then 'both_bad' when -3 then 'cannot_judge'
+                       else index_to_slot(shown, choice::integer) end $$;
+
+CREATE FUNCTION public.index_to_slot(shown smallint[], index integer) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT
+    AS $$ select chr(ascii('A') - 1 + array_position(shown, index::smallint)) $$;
+
+CREATE FUNCTION public.judgment_body(shown smallint[], choice smallint, strength smallint, detail jsonb, duration_ms integer) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    AS $$
+    select jsonb_strip_nulls(jsonb_build_object('choice', choice_to_slot(shown, choice),
+               'strength', strength, 'duration_ms', duration_ms))
+           || coalesce(slots_map_detail(shown, detail, true), '{}') $$;
+
+CREATE FUNCTION public.judgment_problem(given jsonb, shown smallint[], choice text, strength integer, detail jsonb) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    AS $_$
+declare
+    settings constant jsonb := settings_full(given);
+    slots constant integer := cardinality(shown);
+    ranked constant boolean := settings ->> 'kind' = 'ranking'
+                               or (settings ->> 'kind' = 'auto' and slots > 2)
+                               or slots > 2;
+    member text;
+    value jsonb;
+begin
+    if ranked and choice is distinct from 'cannot_judge' and choice is distinct from 'both_bad' then
+        if detail -> 'ranking' is null then return '/ranking|this task asks for a ranking'; end if;
+        if not coalesce(ranking_covers(shown, detail -> 'ranking'), false) then
+            return '/ranking|must name every candidate exactly once';
+        end if;
+        if choice is not null then return '/choice|this task takes a ranking, not a choice'; end if;
+    elsif not ranked and detail -> 'ranking' is not null then
+        return '/ranking|this task takes a choice, not a ranking';
+    elsif choice is null then
+        return '/choice|is required';
+    end if;
+    if choice ~ '^[A-I]$' and choice_to_index(shown, choice) is null then
+        return '/choice|there is no such candidate';
+    end if;
+    if choice = 'tie' and not (settings ->> 'ties')::boolean then
+        return '/choice|ties are not allowed in this project'; end if;
+    if choice = 'both_bad' and not (settings ->> 'both_bad')::boolean then
+        return '/choice|"both bad" is not allowed in this project'; end if;
+    if choice = 'cannot_judge' and not (settings ->> 'cannot_judge')::boolean then
+        return '/choice|"cannot judge" is not allowed in this project'; end if;
+    if strength is not null and (choice is null or choice !~ '^[A-I]$') then
+        return '/strength|only goes with the choice of a candidate'; end if;
+    if strength > (settings ->> 'strength_levels')::integer then
+        return '/strength|must be at most ' || (settings ->> 'strength_levels'); end if;
+    if settings ->> 'rationale' = 'off' and detail ? 'rationale' then
+        return '/rationale|is not asked for in this project'; end if;
+    if settings ->> 'rationale' = 'required' and coalesce(detail ->> 'rationale', '') = ''
+       and choice is distinct from 'cannot_judge' then
+        return '/rationale|is required in this project'; end if;
+    for member, value in select * from jsonb_each(detail -> 'criteria') loop
+        if not exists (select from jsonb_array_elements(settings -> 'criteria') as c
+                        where c ->> 'name' = member) then
+            return '/criteria/' || member || '|there is no such criterion in this project'; end if;
+        if value ->> 'choice' <> 'tie' and slot_to_index(shown, value ->> 'choice') is null then
+            return '/criteria/' || member || '/choice|there is no such candidate'; end if;
+        if (value ->> 'strength')::integer > (settings ->> 'strength_levels')::integer then
+            return '/criteria/' || member || '/strength|must be at most '
+                   || (settings ->> 'strength_levels'); end if;
+    end loop;
+    for member, value in select * from jsonb_each(detail -> 'ratings') loop
+        if slot_to_index(shown, member) is null then
+            return '/ratings/' || member || '|there is no such candidate'; end if;
+    end loop;
+    for member, value in select * from jsonb_each(detail -> 'flags') loop
+        if slot_to_index(shown, member) is null then
+            return '/flags/' || member || '|there is no such candidate'; end if;
+        if not (settings -> 'flags') @> value then
+            return '/flags/' || member || '|there is no such flag in this project'; end if;
+    end loop;
+    for member, value in select * from jsonb_each(detail -> 'edits') loop
+        if not (settings ->> 'edits')::boolean then
+            return '/edits|edits are not allowed in this project'; end if;
+        if slot_to_index(shown, member) is null then
+            return '/edits/' || member || '|there is no such candidate'; end if;
+    end loop;
+    return null;
+end $_$;
+
+CREATE FUNCTION public.ledger_xid() RETURNS bigint
+    LANGUAGE sql STABLE
+    AS $$ select pg_current_xact_id()::text::bigint + xid_offset from ledger_cluster $$;
+
+CREATE FUNCTION public.ledger_xmin() RETURNS bigint
+    LANGUAGE sql STABLE
+    AS $$ select pg_snapshot_xmin(pg_current_snapshot())::text::bigint + xid_offset from ledger_cluster $$;
+
+CREATE FUNCTION public.partition_bound(moment timestamp with time zone) RETURNS uuid
+    LANGUAGE sql IMMUTABLE
+    AS $$
+    select (lpad(to_hex((extract(epoch from moment) * 1000)::bigint), 12, '0')
+            || '00000000000000000000')::uuid $$;
+
+CREATE FUNCTION public.partition_ensure(ahead_months integer) RETURNS integer
+    LANGUAGE plpgsql
+    SET "TimeZone" TO 'UTC'
+    SET lock_timeout TO '2s'
+    AS $$
+declare
+    parent text;
+    name text;
+    made integer := 0;
+    this_month constant timestamptz := date_trunc('month', now() at time zone 'UTC') at time zone 'UTC';
+    month timestamptz;
+begin
+    foreach parent in array array['impression', 'feedback'] loop
+        if to_regclass(parent || '_past') is null then
+            execute format('create table %I partition of %I for values from (minvalue) to (%L)',
+                           parent || '_past', parent, partition_bound(this_month));
+            execute format('create table %I partition of %I default', parent || '_other', parent);
+        end if;
+        month := this_month;
+        while month <= this_month + make_interval(months => ahead_months) loop
+            name := parent || '_' || to_char(month at time zone 'UTC', 'YYYYMM');
+            if to_regclass(name) is null then
+                begin
+                    execute format('create table %I partition of %I for values from (%L) to (%L)',
+                                   name, parent, partition_bound(month),
+                                   partition_bound(month + interval '1 month'));
+                    made := made + 1;
+                exception when check_violation or lock_not_available then
+                    raise warning 'partition % is not made now: %', name, sqlerrm;
+                end;
+            end if;
+            month := month + interval '1 month';
+        end loop;
+    end loop;
+    return made;
+end $$;
+
+CREATE FUNCTION public.principal_name(project integer, principal uuid) RETURNS text
+    LANGUAGE sql STABLE
+    AS $$
+    select case when principal is null then 'command line' else coalesce(
+        (select login from account where id = principal),
+        (select 'key ' || name from api_key where project_id = project and id = principal),
+        principal::text) end $$;
+
+CREATE FUNCTION public.ranking_covers(shown smallint[], ranking jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    AS $$
+    select count(*) = cardinality(shown) and count(distinct slot #>> '{}') = cardinality(shown)
+           and bool_and(jsonb_typeof(slot) = 'string' and slot_to_index(shown, slot #>> '{}') is not null)
+      from jsonb_array_elements(ranking) as rank, jsonb_array_elements(rank) as slot $$;
+
+CREATE FUNCTION public.refuse_change() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    -- Erasure of a person's data is the one lawful exception, and says so in its transaction.
+    if current_setting('aileron.erasing', true) = 'on' then
+        return case tg_op when 'DELETE' then old else new end;
+    end if;
+    raise exception '% is append-only', tg_table_name using errcode = 'restrict_violation';
+end $$;
+
+CREATE FUNCTION public.schema_upkeep(ahead_months integer) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+declare
+    here bigint := (select system_identifier from pg_control_system());
+    highest bigint;
+begin
+    perform partition_ensure(ahead_months);
+    if exists (select from ledger_cluster where system_identifier = here) then
+        return false;
+    end if;
+    select greatest(coalesce((select max(xid) from feedback), 0),
+                    coalesce((select max(queued_xid) from comparison), 0),
+                    coalesce((select max(boundary_xid) from snapshot), 0)) into highest;
+    update ledger_cluster set system_identifier = here, xid_offset =
+        greatest(0, highest + 1 - pg_current_xact_id()::text::bigint + 1);
+    return true;
+end $$;
+
+CREATE FUNCTION public.settings_full(settings jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    AS $$
+    select '{"question": "Which answer is better?", "instructions": "", "kind": "auto",
+             "strength_levels": 3, "ties": true, "both_bad": true, "cannot_judge": true,
+             "rationale": "optional", "edits": true, "criteria": [], "ratings": null, "flags": [],
+             "overlap": 1, "lease_seconds": 900, "gold_share": 0, "repeat_share": 0,
+             "mirror_share": 0, "policy": "queue", "show_own_progress": true}'::jsonb || settings $$;
+
+CREATE FUNCTION public.slot_to_index(shown smallint[], slot text) RETURNS smallint
+    LANGUAGE sql IMMUTABLE STRICT
+    AS $$ select shown[ascii(slot) - ascii('A') + 1] $$;
+
+CREATE FUNCTION public.slots_map_detail(shown smallint[], detail jsonb, back boolean) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    AS $_$
+    select case when detail is null then null else jsonb_strip_nulls(jsonb_build_object(
+        'ranking', (select jsonb_agg((select jsonb_agg(case when back
+                              then to_jsonb(index_to_slot(shown, (slot #>> '{}')::integer))
+                              else to_jsonb(slot_to_index(shown, slot #>> '{}')) end
+                              order by place)
+                       from jsonb_array_elements(rank) with ordinality as s(slot, place)) order by n)
+                      from jsonb_array_elements(detail -> 'ranking') with ordinality as r(rank, n)),
+        'criteria', (select jsonb_object_agg(name, case
+                        when not back and jsonb_typeof(judged -> 'choice') = 'string'
+                             and judged ->> 'choice' ~ '^[A-I]$'
+                            then jsonb_set(judged, '{choice}',
+                                           to_jsonb(slot_to_index(shown, judged ->> 'choice')))
+                        when back and jsonb_typeof(judged -> 'choice') = 'number'
+                            then jsonb_set(judged, '{choice}',
+                                       to_jsonb(index_to_slot(shown, (judged ->> 'choice')::integer)))
+                        else judged end)
+                      from jsonb_each(detail -> 'criteria') as c(name, judged)),
+        'ratings', slots_rename_keys(shown, detail -> 'ratings', back),
+        'flags', slots_rename_keys(shown, detail -> 'flags', back),
+        'edits', slots_rename_keys(shown, detail -> 'edits', back)))
+      || (detail - '{ranking,criteria,ratings,flags,edits}'::text[]) end $_$;
+
+CREATE FUNCTION public.slots_rename_keys(shown smallint[], value jsonb, back boolean) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    AS $$
+    select jsonb_object_agg(case when back then index_to_slot(shown, key::integer)
+                                 else slot_to_index(shown, key)::text end, member)
+      from jsonb_each(value) as e(key, member) $$;
+
+CREATE FUNCTION public.task_excerpt(project integer, comparison_id uuid, shown smallint[]) RETURNS jsonb
+    LANGUAGE sql STABLE
+    AS $$
+    select jsonb_build_object('prompt', left(case json_typeof(p.messages)
+                   when 'string' then p.messages #>> '{}'
+                   when 'array' then p.messages -> -1 ->> 'content' else '' end, 200))
+           || (select jsonb_object_agg(chr(ascii('A') - 1 + s.slot::integer), left(c.content, 200))
+                 from unnest(shown) with ordinality as s (index, slot)
+                 join completion c on c.project_id = project
+                                  and c.id = q.completion_ids[s.index + 1])
+      from comparison q join prompt p on p.project_id = project and p.id = q.prompt_id
+     where q.project_id = project and q.id = comparison_id $$;
+
+CREATE FUNCTION public.time_text(moment timestamp with time zone) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    AS $$ select to_char(moment at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') $$;
+
+CREATE TABLE public.account (
+    id uuid NOT NULL,
+    login text NOT NULL,
+    name text NOT NULL,
+    password_hash text,
+    is_admin boolean DEFAULT false NOT NULL,
+    is_disabled boolean DEFAULT false NOT NULL,
+    preferences json DEFAULT '{}'::json NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT account_login_valid CHECK ((login ~ '^[a-z0-9][a-z0-9._@-]{1,62}[a-z0-9]$'::text)),
+    CONSTRAINT account_name_valid CHECK (((char_length(name) >= 1) AND (char_length(name) <= 100)))
+);
+
+CREATE TABLE public.api_key (
+    project_id integer NOT NULL,
+    id uuid NOT NULL,
+    token_hash bytea NOT NULL,
+    prefix text NOT NULL,
+    role public.project_role NOT NULL,
+    name text DEFAULT ''::text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    last_used_at timestamp with time zone,
+    revoked_at timestamp with time zone,
+    CONSTRAINT api_key_token_valid CHECK ((length(token_hash) = 32))
+);
+
+CREATE TABLE public.member (
+    project_id integer NOT NULL,
+    account_id uuid NOT NULL,
+    role public.project_role NOT NULL,
+    joined_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE public.project (
+    id integer NOT NULL,
+    slug text NOT NULL,
+    title text NOT NULL,
+    settings jsonb DEFAULT '{}'::jsonb NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT project_slug_valid CHECK ((slug ~ '^[a-z0-9][a-z0-9-]{0,62}$'::text)),
+    CONSTRAINT project_title_valid CHECK (((char_length(title) >= 1) AND (char_length(title) <= 200)))
+);
+
+CREATE VIEW public.access AS
+ SELECT m.project_id,
+    m.account_id AS principal_id,
+    m.role
+   FROM (public.member m
+     JOIN public.account a ON ((a.id = m.account_id)))
+  WHERE ((NOT a.is_disabled) AND (NOT a.is_admin))
+UNION ALL
+ SELECT k.project_id,
+    k.id AS principal_id,
+    k.role
+   FROM public.api_key k
+  WHERE (k.revoked_at IS NULL)
+UNION ALL
+ SELECT p.id AS project_id,
+    a.id AS principal_id,
+    'owner'::public.project_role AS role
+   FROM (public.account a
+     CROSS JOIN public.project p)
+  WHERE (a.is_admin AND (NOT a.is_disabled));
+
+CREATE TABLE public.annotator (
+    project_id integer NOT NULL,
+    id uuid NOT NULL,
+    name text NOT NULL
+);
+
+CREATE TABLE public.assignment (
+    project_id integer NOT NULL,
+    annotator_id uuid NOT NULL,
+    comparison_id uuid NOT NULL,
+    impression_id uuid NOT NULL,
+    state text NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    feedback_id uuid,
+    CONSTRAINT assignment_state_valid CHECK ((state = ANY (ARRAY['leased'::text, 'answered'::text, 'skipped'::text, 'expired'::text, 'retracted'::text])))
+)
+WITH (fillfactor='80', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_cost_delay='0');
+
+CREATE TABLE public.audit (
+    id uuid NOT NULL,
+    project_id integer,
+    actor_id uuid,
+    actor text NOT NULL,
+    action text NOT NULL,
+    subject text DEFAULT ''::text NOT NULL,
+    detail jsonb DEFAULT '{}'::jsonb NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE public.comparison (
+    project_id integer NOT NULL,
+    id uuid NOT NULL,
+    digest uuid NOT NULL,
+    content_digest uuid NOT NULL,
+    key text,
+    prompt_id uuid NOT NULL,
+    completion_ids uuid[] NOT NULL,
+    tags text[] DEFAULT '{}'::text[] NOT NULL,
+    metadata json,
+    gold json,
+    priority smallint DEFAULT 0 NOT NULL,
+    wanted smallint NOT NULL,
+    taken smallint DEFAULT 0 NOT NULL,
+    answered smallint DEFAULT 0 NOT NULL,
+    created_xid bigint NOT NULL,
+    queued_xid bigint NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT comparison_completions_valid CHECK (((cardinality(completion_ids) >= 2) AND (cardinality(completion_ids) <= 9))),
+    CONSTRAINT comparison_counts_valid CHECK (((wanted >= 0) AND (taken >= 0) AND (answered >= 0)))
+)
+WITH (fillfactor='80', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_cost_delay='0');
+
+CREATE TABLE public.completion (
+    project_id integer NOT NULL,
+    id uuid NOT NULL,
+    prompt_id uuid NOT NULL,
+    model_id uuid,
+    content text,
+    metadata json,
+    CONSTRAINT completion_content_size CHECK ((octet_length(content) <= 1048576))
+);
+
+CREATE TABLE public.feedback (
+    project_id integer NOT NULL,
+    id uuid NOT NULL,
+    impression_id uuid NOT NULL,
+    annotator_id uuid,
+    comparison_id uuid,
+    kind text NOT NULL,
+    choice smallint,
+    strength smallint,
+    detail jsonb,
+    duration_ms integer,
+    source text NOT NULL,
+    supersedes uuid,
+    xid bigint NOT NULL,
+    at timestamp with time zone,
+    CONSTRAINT feedback_choice_valid CHECK (((choice >= '-3'::integer) AND (choice <= 8))),
+    CONSTRAINT feedback_kind_valid CHECK (((kind <> 'judgment'::text) OR (choice IS NOT NULL) OR (detail ? 'ranking'::text))),
+    CONSTRAINT feedback_strength_valid CHECK (((strength >= 1) AND (strength <= 3)))
+)
+PARTITION BY RANGE (id);
+
+CREATE TABLE public.impression (
+    project_id integer NOT NULL,
+    id uuid NOT NULL,
+    surface text NOT NULL,
+    annotator_id uuid,
+    comparison_id uuid,
+    shown smallint[],
+    policy text NOT NULL,
+    propensity real,
+    at timestamp with time zone
+)
+PARTITION BY RANGE (id);
+
+CREATE TABLE public.invite (
+    project_id integer NOT NULL,
+    id uuid NOT NULL,
+    token_hash bytea NOT NULL,
+    role public.project_role NOT NULL,
+    name text DEFAULT ''::text NOT NULL,
+    created_by uuid NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    uses_left integer NOT NULL,
+    used integer DEFAULT 0 NOT NULL,
+    CONSTRAINT invite_token_valid CHECK ((length(token_hash) = 32)),
+    CONSTRAINT invite_uses_valid CHECK ((uses_left >= 0))
+);
+
+CREATE TABLE public.lease_cursor (
+    project_id integer NOT NULL,
+    annotator_id uuid NOT NULL,
+    priority smallint NOT NULL,
+    queued_xid bigint NOT NULL,
+    comparison_id uuid NOT NULL,
+    moved_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE public.ledger_cluster (
+    only_row boolean DEFAULT true NOT NULL,
+    system_identifier bigint NOT NULL,
+    xid_offset bigint NOT NULL,
+    CONSTRAINT ledger_cluster_only_row_check CHECK (only_row)
+);
+
+CREATE TABLE public.model (
+    project_id integer NOT NULL,
+    id uuid NOT NULL,
+    name text NOT NULL
+);
+
+ALTER TABLE public.project ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.project_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.prompt (
+    project_id integer NOT NULL,
+    id uuid NOT NULL,
+    messages json,
+    group_name text,
+    split_bucket smallint NOT NULL,
+    CONSTRAINT prompt_bucket_valid CHECK (((split_bucket >= 0) AND (split_bucket <= 9999)))
+);
+
+CREATE TABLE public.schema_migration (
+    name text NOT NULL,
+    hash bytea NOT NULL,
+    applied_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE public.session (
+    token_hash bytea NOT NULL,
+    account_id uuid NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT session_token_valid CHECK ((length(token_hash) = 32))
+);
+
+CREATE TABLE public.sign_in_link (
+    token_hash bytea NOT NULL,
+    account_id uuid NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    used_at timestamp with time zone,
+    CONSTRAINT sign_in_link_token_valid CHECK ((length(token_hash) = 32))
+);
+
+CREATE TABLE public.snapshot (
+    project_id integer NOT NULL,
+    id uuid NOT NULL,
+    name text NOT NULL,
+    boundary_xid bigint NOT NULL,
+    filters jsonb DEFAULT '{}'::jsonb NOT NULL,
+    hash bytea NOT NULL,
+    comparisons bigint NOT NULL,
+    judgments bigint NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT snapshot_name_valid CHECK ((name ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$'::text))
+);
+
+ALTER TABLE ONLY public.account
+    ADD CONSTRAINT account_login_unique UNIQUE (login);
+
+ALTER TABLE ONLY public.account
+    ADD CONSTRAINT account_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.annotator
+    ADD CONSTRAINT annotator_name_unique UNIQUE (project_id, name);
+
+ALTER TABLE ONLY public.annotator
+    ADD CONSTRAINT annotator_pkey PRIMARY KEY (project_id, id);
+
+ALTER TABLE ONLY public.api_key
+    ADD CONSTRAINT api_key_pkey PRIMARY KEY (project_id, id);
+
+ALTER TABLE ONLY public.assignment
+    ADD CONSTRAINT assignment_pkey PRIMARY KEY (project_id, annotator_id, comparison_id);
+
+ALTER TABLE ONLY public.audit
+    ADD CONSTRAINT audit_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.comparison
+    ADD CONSTRAINT comparison_digest_unique UNIQUE (project_id, digest);
+
+ALTER TABLE ONLY public.comparison
+    ADD CONSTRAINT comparison_pkey PRIMARY KEY (project_id, id);
+
+ALTER TABLE ONLY public.completion
+    ADD CONSTRAINT completion_pkey PRIMARY KEY (project_id, id);
+
+ALTER TABLE ONLY public.feedback
+    ADD CONSTRAINT feedback_pkey PRIMARY KEY (project_id, id);
+
+ALTER TABLE ONLY public.impression
+    ADD CONSTRAINT impression_pkey PRIMARY KEY (project_id, id);
+
+ALTER TABLE ONLY public.invite
+    ADD CONSTRAINT invite_pkey PRIMARY KEY (project_id, id);
+
+ALTER TABLE ONLY public.lease_cursor
+    ADD CONSTRAINT lease_cursor_pkey PRIMARY KEY (project_id, annotator_id, priority);
+
+ALTER TABLE ONLY public.ledger_cluster
+    ADD CONSTRAINT ledger_cluster_pkey PRIMARY KEY (only_row);
+
+ALTER TABLE ONLY public.member
+    ADD CONSTRAINT member_pkey PRIMARY KEY (project_id, account_id);
+
+ALTER TABLE ONLY public.model
+    ADD CONSTRAINT model_name_unique UNIQUE (project_id, name);
+
+ALTER TABLE ONLY public.model
+    ADD CONSTRAINT model_pkey PRIMARY KEY (project_id, id);
+
+ALTER TABLE ONLY public.project
+    ADD CONSTRAINT project_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.project
+    ADD CONSTRAINT project_slug_unique UNIQUE (slug);
+
+ALTER TABLE ONLY public.prompt
+    ADD CONSTRAINT prompt_pkey PRIMARY KEY (project_id, id);
+
+ALTER TABLE ONLY public.schema_migration
+    ADD CONSTRAINT schema_migration_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY public.session
+    ADD CONSTRAINT session_pkey PRIMARY KEY (token_hash);
+
+ALTER TABLE ONLY public.sign_in_link
+    ADD CONSTRAINT sign_in_link_pkey PRIMARY KEY (token_hash);
+
+ALTER TABLE ONLY public.snapshot
+    ADD CONSTRAINT snapshot_name_unique UNIQUE (project_id, name);
+
+ALTER TABLE ONLY public.snapshot
+    ADD CONSTRAINT snapshot_pkey PRIMARY KEY (project_id, id);
+
+CREATE INDEX api_key_id ON public.api_key USING btree (id);
+
+CREATE UNIQUE INDEX api_key_token ON public.api_key USING btree (token_hash);
+
+CREATE INDEX assignment_expiry ON public.assignment USING btree (expires_at) WHERE (state = 'leased'::text);
+
+CREATE INDEX audit_project ON public.audit USING btree (project_id, id);
+
+CREATE INDEX comparison_open ON public.comparison USING btree (project_id, priority DESC, queued_xid, id) WHERE (taken < wanted);
+
+CREATE INDEX feedback_annotator ON ONLY public.feedback USING btree (project_id, annotator_id, id);
+
+CREATE INDEX feedback_comparison ON ONLY public.feedback USING btree (project_id, comparison_id, id);
+
+CREATE INDEX feedback_supersedes ON ONLY public.feedback USING btree (project_id, supersedes) WHERE (supersedes IS NOT NULL);
+
+CREATE UNIQUE INDEX invite_token ON public.invite USING btree (token_hash);
+
+CREATE INDEX member_account ON public.member USING btree (account_id, project_id);
+
+CREATE INDEX session_account ON public.session USING btree (account_id);
+
+CREATE TRIGGER audit_append_only BEFORE DELETE OR UPDATE ON public.audit FOR EACH ROW EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER feedback_append_only BEFORE DELETE OR UPDATE ON public.feedback FOR EACH ROW EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER impression_append_only BEFORE DELETE OR UPDATE ON public.impression FOR EACH ROW EXECUTE FUNCTION public.refuse_change();
+
+ALTER TABLE ONLY public.annotator
+    ADD CONSTRAINT annotator_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.project(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.api_key
+    ADD CONSTRAINT api_key_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.project(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.comparison
+    ADD CONSTRAINT comparison_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.project(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.invite
+    ADD CONSTRAINT invite_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.project(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.member
+    ADD CONSTRAINT member_account_id_fkey FOREIGN KEY (account_id) REFERENCES public.account(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.member
+    ADD CONSTRAINT member_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.project(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.model
+    ADD CONSTRAINT model_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.project(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.prompt
+    ADD CONSTRAINT prompt_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.project(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.session
+    ADD CONSTRAINT session_account_id_fkey FOREIGN KEY (account_id) REFERENCES public.account(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.sign_in_link
+    ADD CONSTRAINT sign_in_link_account_id_fkey FOREIGN KEY (account_id) REFERENCES public.account(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.snapshot
+    ADD CONSTRAINT snapshot_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.project(id) ON DELETE CASCADE;
+
