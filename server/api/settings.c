@@ -116,9 +116,9 @@ bool settings_check(json_t *settings, Arena *arena, Err *err)
     const char *const share_names[] = {"/settings/gold_share", "/settings/repeat_share",
                                        "/settings/mirror_share"};
     for (size_t i = 0; i < LEN(shares); i++)
-        if (shares[i] && (!json_is_number(shares[i]) || json_number_value(shares[i]) < 0
-                          || json_number_value(shares[i]) > 0.5))
-            return err_set(err, arena, ERR_invalid, share_names[i], "must be a number from 0 to 0.5");
+        if (shares[i] && (!json_is_number(shares[i]) || json_number_value(shares[i]) != 0))
+            return err_set(err, arena, ERR_invalid, share_names[i],
+                           "must be 0: such items are not handed out by this version");
     return (!criteria || criteria_check(criteria, arena, err))
            && (!flags || flags_check(flags, "/settings/flags", arena, err))
            && (!ratings || ratings_check(ratings, arena, err));
