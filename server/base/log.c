@@ -21,6 +21,11 @@ void log_set_level(LogLevel level)
     atomic_store_explicit(&log_level, (int)level, memory_order_relaxed);
 }
 
+bool log_wants(LogLevel level)
+{
+    return (int)level >= atomic_load_explicit(&log_level, memory_order_relaxed);
+}
+
 void log_line(Str line)
 {
     static char newline[] = "\n";
@@ -45,7 +50,7 @@ static void text_clean(char *text)
 void log_event(LogLevel level, const char *event, const char *format, ...)
 {
     static const char *const names[] = {"debug", "info", "warn", "error"};
-    if ((int)level < atomic_load_explicit(&log_level, memory_order_relaxed)) return;
+    if (!log_wants(level)) return;
 
     char detail[LOG_DETAIL_MAX];
     va_list args;

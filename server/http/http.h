@@ -1,4 +1,4 @@
-/* http.h - the only place that knows libmicrohttpd: a worker's listening socket and its requests. */
+/* http.h - a worker's listening socket and its requests; only this folder knows libmicrohttpd. */
 #ifndef AILERON_HTTP_H
 #define AILERON_HTTP_H
 
@@ -20,6 +20,9 @@ typedef struct HttpOptions {
     void (*authenticate)(Req *req);
 } HttpOptions;
 
+/* A listening socket, or -1 with err. shared: with SO_REUSEPORT, for the workers; without it this
+ * tells whether the port is free. */
+MUST_CHECK int http_listen(const char *address, uint16_t port, bool shared, Arena *arena, Err *err);
 MUST_CHECK Http *http_open(const HttpOptions *options, Err *err, Arena *arena);
 uint16_t http_port(const Http *http);
 int http_fd(const Http *http);          /* epoll descriptor of the daemon */

@@ -1,8 +1,8 @@
 /* limit.h - how often somebody may do something: GCRA over one table shared by all workers.
  *
- * A key's whole state is one atomic time (its theoretical arrival time), so the limit is exact across
- * workers without a lock. Keys that collide share their allowance; the hash is keyed with a secret,
- * so nobody can aim for another's slot. */
+ * A key's whole state is one atomic time (its theoretical arrival time), so the limit is exact
+ * across workers without a lock. Keys that collide share their allowance; the hash is keyed with a
+ * secret, so nobody can aim for another's slot. */
 #ifndef AILERON_LIMIT_H
 #define AILERON_LIMIT_H
 
