@@ -24,6 +24,7 @@ static struct {
     char value[8192];
     char state[8];
     char constraint[80];
+    char text[120]; /* the beginning of the last SQL, for messages */
 } pg;
 
 static void give_up(const char *what, const Err *err)
@@ -140,6 +141,7 @@ static PGresult *run(DbClient *client, const char *format, va_list args)
     char *text = malloc(SQL_MAX);
     must(text != NULL, "text", "null");
     must(vsnprintf(text, SQL_MAX, format, args) < SQL_MAX, format, "too long");
+    snprintf(pg.text, sizeof pg.text, "%.100s", text);
     PGresult *result = PQexec(client->conn, text);
     const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
     const char *constraint = PQresultErrorField(result, PG_DIAG_CONSTRAINT_NAME);
@@ -155,7 +157,7 @@ const char *pg_value(DbClient *client, const char *format, ...)
     va_start(args, format);
     PGresult *result = run(client, format, args);
     va_end(args);
-    must(result_ok(result), format, PQresultErrorMessage(result));
+    must(result_ok(result), pg.text, PQresultErrorMessage(result));
     bool some = PQntuples(result) > 0 && PQnfields(result) > 0;
     snprintf(pg.value, sizeof pg.value, "%s", some ? PQgetvalue(result, 0, 0) : "");
     PQclear(result);
@@ -182,7 +184,7 @@ int64_t pg_count(DbClient *client, const char *format, ...)
     va_start(args, format);
     PGresult *result = run(client, format, args);
     va_end(args);
-    must(result_ok(result), format, PQresultErrorMessage(result));
+    must(result_ok(result), pg.text, PQresultErrorMessage(result));
     must(PQntuples(result) == 1, format, "not one row");
     int64_t count = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
     PQclear(result);

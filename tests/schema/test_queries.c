@@ -1,0 +1,134 @@
+/* test_queries.c - every statement of schema/queries on a freshly migrated database: it prepares, its
+ * header tells the truth about its parameters, and its plan uses the indexes it names. */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include "../support/pg.h"
+
+enum { NAME_MAX_CHARS = 64, EXECUTE_MAX = 1024 };
+
+static DbClient *client;
+
+static void setup(void)
+{
+    client = pg_client(pg_database(true));
+}
+
+static void teardown(void)
+{
+    db_client_close(client);
+}
+
+/* The header is the comment lines before the statement. Calls each(line) for "-- PREFIX…" lines. */
+static const char *next_header_line(const char *text, const char *prefix)
+{
+    while (text && strncmp(text, "--", 2) == 0) {
+        if (strncmp(text, prefix, strlen(prefix)) == 0) return text;
+        text = strchr(text, '\n');
+        if (text) text++;
+    }
+    return NULL;
+}
+
+static const char *line_after(const char *line)
+{
+    const char *end = strchr(line, '\n');
+    return end ? end + 1 : end;
+}
+
+/* How many parameters the header names, in order from $1; "$3..$9" names several. -1: a gap. */
+static int header_parameters(const char *text)
+{
+    int count = 0;
+    for (const char *line = text; (line = next_header_line(line, "-- $"));
+         line = line_after(line)) {
+        int first = 0, last = 0;
+        int read = sscanf(line, "-- $%d..$%d", &first, &last);
+        if (read < 1 || first != count + 1) return -1;
+        count = read == 2 ? last : first;
+    }
+    return count;
+}
+
+static void prepare(SqlId id)
+{
+    pg_value(client, "prepare %s as %s", sql_name(id), sql_text(id));
+}
+
+static int prepared_parameters(SqlId id)
+{
+    return (int)pg_count(client, "select cardinality(parameter_types) from pg_prepared_statements"
+                                 " where name = '%s'", sql_name(id));
+}
+
+START_TEST(every_statement_prepares_with_the_parameters_its_header_names)
+{
+    for (int i = 0; i < SQL_COUNT; i++) {
+        SqlId id = (SqlId)i;
+        ck_assert_msg(strncmp(sql_text(id), "-- lane: ", 9) == 0, "%s has no lane", sql_name(id));
+        const char *purpose = line_after(sql_text(id));
+        ck_assert_msg(strncmp(purpose, "-- ", 3) == 0 && purpose[3] != '$',
+                      "%s does not say what it is for", sql_name(id));
+        prepare(id);
+        ck_assert_msg(header_parameters(sql_text(id)) == prepared_parameters(id),
+                      "%s: its header names %d parameters, it has %d", sql_name(id),
+                      header_parameters(sql_text(id)), prepared_parameters(id));
+        ck_assert_int_le(prepared_parameters(id), DB_PARAMS_MAX);
+    }
+}
+END_TEST
+
+/* An index line: "-- index: NAME[, NAME…]". */
+static void check_index_line(SqlId id, const char *line, const char *plan)
+{
+    char name[NAME_MAX_CHARS];
+    const char *at = line + strlen("-- index:");
+    int used = 0;
+    while (*at == ' ' && sscanf(at + 1, "%63[a-z0-9_]%n", name, &used) == 1) {
+        ck_assert_msg(strstr(plan, name) != NULL, "%s names index %s; its plan is\n%.3000s", sql_name(id),
+                      name, plan);
+        at += 1 + used;
+        if (*at == ',') at++;
+    }
+}
+
+START_TEST(plans_use_the_indexes_that_headers_name)
+{
+    pg_value(client, "set plan_cache_mode = force_generic_plan; set enable_seqscan = off;"
+                     " set enable_sort = off; set enable_hashjoin = off; set enable_mergejoin = off;"
+                     " set enable_bitmapscan = off; set jit = off");
+    for (int i = 0; i < SQL_COUNT; i++) {
+        SqlId id = (SqlId)i;
+        const char *line = next_header_line(sql_text(id), "-- index:");
+        if (!line) continue;
+        prepare(id);
+        char execute[EXECUTE_MAX];
+        char *out = execute + sprintf(execute, "explain (costs off) execute %s", sql_name(id));
+        int parameters = prepared_parameters(id);
+        for (int k = 0; k < parameters; k++) out += sprintf(out, k ? ", null" : " (null");
+        if (parameters > 0) strcpy(out, ")");
+        char *plan = pg_lines(client, execute);
+        for (; line; line = next_header_line(line_after(line), "-- index:"))
+            check_index_line(id, line, plan);
+        free(plan);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    pg_start();
+    Suite *suite = suite_create("queries");
+    TCase *cases = tcase_create("all");
+    tcase_add_checked_fixture(cases, setup, teardown);
+    tcase_set_timeout(cases, 60);
+    tcase_add_test(cases, every_statement_prepares_with_the_parameters_its_header_names);
+    tcase_add_test(cases, plans_use_the_indexes_that_headers_name);
+    suite_add_tcase(suite, cases);
+    SRunner *runner = srunner_create(suite);
+    srunner_set_fork_status(runner, CK_NOFORK);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? 1 : 0;
+}
