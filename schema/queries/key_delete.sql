@@ -4,7 +4,7 @@
 -- $2 principal id
 -- $3 key id
 -- $4 audit id
--- index: api_key_pkey
+-- index: api_key_id
 with gone as (
     update api_key k set revoked_at = now()
      where k.project_id = $1::integer and k.id = $3::uuid and k.revoked_at is null

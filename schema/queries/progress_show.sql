@@ -3,7 +3,6 @@
 -- all standing judgments; medians and sides of the latest 20,000, so that a large project stays quick.
 -- $1 project id
 -- $2 principal id
--- index: comparison_pkey
 with who as materialized (
     select x.role from access x where x.project_id = $1::integer and x.principal_id = $2::uuid),
 counts as materialized (

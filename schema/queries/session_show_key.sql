@@ -2,7 +2,7 @@
 -- The SESSION object of an API key.
 -- $1 key id
 -- $2 project id
--- index: api_key_pkey
+-- index: api_key_id
 select json_build_object('account', null,
          'projects', json_build_array(json_build_object('slug', p.slug, 'title', p.title,
                                                         'role', k.role)),
