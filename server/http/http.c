@@ -151,6 +151,7 @@ static enum MHD_Result on_body(ReqPrivate *p, const char *bytes, size_t *size)
     size_t n = *size;
     if (p->replied || !body_fits(p, n)) return body_drain(p, size);
     if (p->sink == NULL) {
+        if (p->body_taken == 0) buf_init(&p->body, req_of(p)->route->body_max);
         buf_put(&p->body, bytes, n);
         if (!buf_ok(&p->body)) return MHD_NO;
     } else {
@@ -196,8 +197,8 @@ enum MHD_Result http_on_request(void *cls, struct MHD_Connection *connection, co
     if (!p->begun) {
         const union MHD_ConnectionInfo *info =
             MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-        Conn *conn = info == NULL ? NULL : info->socket_context;
-        if (conn != NULL) conn->busy = conn->spoken = true;
+        p->conn = info == NULL ? NULL : info->socket_context;
+        if (p->conn != NULL) p->conn->busy = p->conn->spoken = true;
     }
     p->in_callback = true;
     if (p->phase == PHASE_HEAD) {
@@ -270,15 +271,13 @@ void http_on_completed(void *cls, struct MHD_Connection *connection, void **cont
 {
     ReqPrivate *p = *context;
     (void)cls;
+    (void)connection;
     *context = NULL;
     if (p == NULL) return;
     if (p->begun) {
-        const union MHD_ConnectionInfo *info =
-            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-        Conn *conn = info == NULL ? NULL : info->socket_context;
-        if (conn != NULL) {
-            conn->busy = false;
-            conn->since_us = clock_monotonic_us();
+        if (p->conn != NULL) {
+            p->conn->busy = false;
+            p->conn->since_us = clock_monotonic_us();
         }
         live_remove(p);
         p->http->in_flight--;

@@ -18,6 +18,15 @@ enum {
 
 typedef struct OutStream OutStream;
 
+/* One connection, over all its requests. */
+typedef struct Conn {
+    struct Conn *previous, *next;
+    int fd;
+    int64_t since_us; /* opened, or the last request ended */
+    bool busy;        /* a request's headers are complete and it is not over */
+    bool spoken;      /* has had a request */
+} Conn;
+
 /* Where the call-backs of libmicrohttpd stand: head (once, or again after a suspension), body (once
  * a piece), ready (the whole request is here). A reply can be queued in `ready` only; in `head` it
  * would close the connection. */
@@ -31,6 +40,7 @@ typedef struct ReplyHeader {
 typedef struct ReqPrivate {
     Http *http;
     struct MHD_Connection *connection;
+    Conn *conn;                /* NULL: no memory for it */
     struct ReqPrivate *previous, *next; /* of http->live */
     Phase phase;
     unsigned guard;        /* the next one to run */
@@ -61,15 +71,6 @@ typedef struct ReqPrivate {
     bool gone;             /* the connection is no more; only holds keep the memory */
     bool killed;           /* the server stops: whatever is called back, end it */
 } ReqPrivate;
-
-typedef struct Conn {
-    struct Conn *previous, *next;
-    Http *http;
-    int fd;
-    int64_t since_us; /* opened, or the last request ended */
-    bool busy;        /* a request's headers are complete and it is not over */
-    bool spoken;      /* has had a request */
-} Conn;
 
 struct Http {
     HttpOptions options;

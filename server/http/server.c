@@ -55,7 +55,7 @@ static void on_connection(void *cls, struct MHD_Connection *connection, void **c
         conn = calloc(1, sizeof *conn);
         *context = conn;
         if (conn == NULL || info == NULL) return;
-        *conn = (Conn){.next = http->conns, .http = http, .fd = info->connect_fd};
+        *conn = (Conn){.next = http->conns, .fd = info->connect_fd};
         conn->since_us = clock_monotonic_us();
         if (conn->next != NULL) conn->next->previous = conn;
         http->conns = conn;
@@ -84,6 +84,15 @@ static void sweep(Http *http)
                                        : HEAD_TIMEOUT_S;
         if (conn->busy || now - conn->since_us < limit_s * 1000000) continue;
         shutdown(conn->fd, SHUT_RDWR);
+    }
+    /* A client that leaves right behind some bytes of its body goes unnoticed: the end of the stream
+     * came with the bytes, so the edge-triggered poll does not tell of it again. */
+    for (const ReqPrivate *p = http->live; p != NULL; p = p->next) {
+        char byte;
+        if (p->phase != PHASE_BODY || p->parked || p->conn == NULL) continue;
+        if (recv(p->conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0) {
+            shutdown(p->conn->fd, SHUT_RDWR);
+        }
     }
 }
 
