@@ -1,7 +1,8 @@
 /* bench_http.c - a closed-loop HTTP load on loopback: N connections, each a person with a key.
  *
  *   bench_http judge PORT CONNECTIONS KEYS LEASES    PUT a judgment for every lease of the file LEASES
- *   bench_http lease PORT CONNECTIONS KEYS SLUG N    N times: lease one task, judge it; times the lease
+ *   bench_http lease PORT CONNECTIONS KEYS SLUG N THINK_MS
+ *       N times: lease one task, judge it, think for about THINK_MS; times the lease
  *
  * KEYS is a file of API keys, one a line; connection i uses key i modulo their number. LEASES has
  * "LEASE-ID KEY-NUMBER" a line. Prints one JSON line: count, errors, seconds, per_second, and
@@ -30,6 +31,7 @@ typedef struct Connection {
     bool judging;              /* lease mode: between the lease and its judgment */
     char lease[40];
     int64_t sent_us;
+    int64_t due_us;            /* lease mode: thinking until then; 0: not thinking */
     size_t received;
     char reply[REPLY_BYTES];
 } Connection;
@@ -43,6 +45,7 @@ static struct {
     size_t *lease_keys;
     size_t lease_count;
     size_t goal, started, finished, errors, nothing;
+    int64_t think_us;
     int64_t *latencies;
     int epoll;
 } bench;
@@ -135,6 +138,8 @@ static void finished(Connection *c, int status)
         c->judging = false;
         if (status != 201)
             bench.errors++;
+        if (bench.think_us > 0) /* half to one and a half of it, so that people do not march in step */
+            c->due_us = now_us() + bench.think_us / 2 + random() % bench.think_us;
         return;
     }
     count(c, status);
@@ -161,9 +166,23 @@ static bool readable(Connection *c)
         int status = reply_status(c);
         if (status) {
             finished(c, status);
-            return advance(c);
+            return c->due_us > 0 || advance(c);
         }
     }
+}
+
+/* Wakes who has thought long enough; how many of them have nothing more to do. */
+static size_t wake(Connection *all, size_t connections)
+{
+    size_t ended = 0;
+    int64_t now = now_us();
+    for (size_t i = 0; i < connections; i++) {
+        if (all[i].due_us == 0 || all[i].due_us > now)
+            continue;
+        all[i].due_us = 0;
+        ended += !advance(&all[i]);
+    }
+    return ended;
 }
 
 static void connect_one(Connection *c, uint16_t port)
@@ -243,7 +262,7 @@ static void report(double seconds)
 
 int main(int argc, char **argv)
 {
-    if (argc < 6 || (strcmp(argv[1], "lease") == 0 && argc < 7)) {
+    if (argc < 6 || (strcmp(argv[1], "lease") == 0 && argc < 8)) {
         fprintf(stderr, "usage: see the head of bench_http.c\n");
         return 2;
     }
@@ -253,6 +272,7 @@ int main(int argc, char **argv)
     if (bench.lease_mode) {
         bench.slug = argv[5];
         bench.goal = strtoul(argv[6], NULL, 10);
+        bench.think_us = strtol(argv[7], NULL, 10) * 1000;
     } else {
         read_leases(argv[5]);
     }
@@ -268,16 +288,23 @@ int main(int argc, char **argv)
         all[i].end = bench.goal * (i + 1) / connections;
         connect_one(&all[i], (uint16_t)strtoul(argv[2], NULL, 10));
     }
-    int64_t start = now_us();
-    for (size_t i = 0; i < connections; i++)
-        live += advance(&all[i]);
+    int64_t start = now_us(), heard = start;
+    for (size_t i = 0; i < connections; i++) {
+        if (bench.think_us > 0)
+            all[i].due_us = start + 1 + random() % bench.think_us;
+        live += all[i].due_us > 0 || advance(&all[i]);
+    }
     while (live > 0) {
         struct epoll_event events[256];
-        int n = epoll_wait(bench.epoll, events, LEN(events), 30000);
-        if (n <= 0)
+        int n = epoll_wait(bench.epoll, events, LEN(events), bench.think_us > 0 ? 1 : 1000);
+        if (n > 0)
+            heard = now_us();
+        else if (now_us() - heard > 30 * 1000000)
             die("no answer for 30 s");
         for (int i = 0; i < n; i++)
             live -= !readable(events[i].data.ptr);
+        if (bench.think_us > 0)
+            live -= wake(all, connections);
     }
     report((double)(now_us() - start) / 1e6);
     return bench.errors ? 1 : 0;
