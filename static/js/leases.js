@@ -114,11 +114,11 @@ export class LeaseQueue {
 
   fill() {
     if (this.closed) return null;
-    this.filling ??= this.fetch().finally(() => { this.filling = null; });
+    this.filling ??= this.ask().finally(() => { this.filling = null; });
     return this.filling;
   }
 
-  async fetch() {
+  async ask() {
     clearTimeout(this.again);
     if (this.waiting.length >= AHEAD) return;
     try {

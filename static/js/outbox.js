@@ -99,6 +99,22 @@ export async function recall(lease) {
   return true;
 }
 
+// Waits, but not for long, until what was kept in the last moments has been sent.
+export function settled(patience = 1500) {
+  if (!state.pending || state.waiting) return Promise.resolve();
+  return new Promise((resolve) => {
+    const finish = () => {
+      clearTimeout(limit);
+      stop();
+      resolve();
+    };
+    const limit = setTimeout(finish, patience);
+    const stop = changed.on(({ pending, waiting }) => {
+      if (!pending || waiting) finish();
+    });
+  });
+}
+
 export const failures = () => mine("failed");
 
 export async function dismiss(key) {

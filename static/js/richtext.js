@@ -4,56 +4,23 @@ import { h } from "./dom.js";
 import { highlighter, katex } from "./lazy.js";
 import { safeFragment } from "./safehtml.js";
 
-const FORMULA = new RegExp([
-  "\\$\\$([^]+?)\\$\\$", // $$ displayed $$
-  "\\\\\\[([^]+?)\\\\\\]", // \[ displayed \]
-  "\\\\\\(([^]+?)\\\\\\)", // \( inline \)
-  "\\$(?![\\s$])((?:\\\\.|[^$\\\\\\n])+?)(?<!\\s)\\$(?!\\d)", // $inline$, but not "$5 and $6"
-].join("|"), "g");
+// The server marks formulas (<span class="math">) before Markdown can touch them.
+const FORMULA = /^(\$\$|\\\[|\\\(|\$)([^]+?)(?:\$\$|\\\]|\\\)|\$)$/;
 const CODE_LIMIT = 40000;
-const FORMULA_LIMIT = 2000;
 
-function isInCode(node) {
-  return node.parentElement?.closest("code, pre, a, .katex") !== null;
-}
-
-function textNodesWithFormulas(root) {
-  const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
-  const found = [];
-  while (walker.nextNode()) {
-    const node = walker.currentNode;
-    FORMULA.lastIndex = 0;
-    if (/[$\\]/.test(node.data) && FORMULA.test(node.data) && !isInCode(node)) found.push(node);
-  }
-  return found;
-}
-
-function formulaNode(library, source, display, original) {
-  const node = h("span", { class: display ? "formula formula-block" : "formula" });
+function renderFormula(library, node) {
+  const whole = node.textContent;
+  const [, open, source] = FORMULA.exec(whole) ?? [];
+  if (!source) return;
+  const display = open === "$$" || open === "\\[";
   try {
     library.render(source, node, { displayMode: display, throwOnError: true, trust: false,
       strict: "ignore", maxSize: 20, maxExpand: 500 });
+    node.classList.toggle("math-block", display);
   } catch {
     // Not a formula after all, or one KaTeX does not know: the words stay as they were.
-    node.textContent = original;
+    node.textContent = whole;
   }
-  return node;
-}
-
-function renderFormulas(library, node) {
-  const pieces = [];
-  let end = 0;
-  for (const match of node.data.matchAll(FORMULA)) {
-    const [whole, dollars, brackets, parentheses, dollar] = match;
-    const source = dollars ?? brackets ?? parentheses ?? dollar;
-    if (source.length > FORMULA_LIMIT) continue;
-    pieces.push(node.data.slice(end, match.index));
-    const display = dollars !== undefined || brackets !== undefined;
-    pieces.push(formulaNode(library, source, display, whole));
-    end = match.index + whole.length;
-  }
-  pieces.push(node.data.slice(end));
-  node.replaceWith(...pieces);
 }
 
 function colourCode(library, code) {
@@ -64,12 +31,12 @@ function colourCode(library, code) {
 }
 
 async function enhance(root) {
-  const formulas = textNodesWithFormulas(root);
+  const formulas = [...root.querySelectorAll("span.math")];
   const codes = [...root.querySelectorAll("pre > code[class*=language-]")];
   const jobs = [];
   if (formulas.length) {
     jobs.push(katex().then((library) => {
-      for (const node of formulas) renderFormulas(library, node);
+      for (const node of formulas) renderFormula(library, node);
     }));
   }
   if (codes.length) {
@@ -83,7 +50,7 @@ async function enhance(root) {
 
 // Regions that scroll sideways must be reachable from the keyboard; known only once laid out.
 export function makeScrollersReachable(root) {
-  for (const node of root.querySelectorAll(".prose pre, .prose .table-scroll, .formula-block")) {
+  for (const node of root.querySelectorAll(".prose pre, .prose .table-scroll, .math-block")) {
     if (node.scrollWidth > node.clientWidth + 1) node.tabIndex = 0;
   }
 }

@@ -16,7 +16,7 @@ const VANISH = new Set([
   "frameset", "title", "head", "link", "meta", "base", "audio", "video", "canvas", "textarea",
   "select", "button", "portal", "fencedframe", "noembed", "noframes", "plaintext", "xmp", "applet",
 ]);
-const CLASSES = /^(language-[\w+#.-]{1,40}|hljs-[\w-]{1,40})$/;
+const CLASSES = /^(math|plain|language-[\w+#.-]{1,40}|hljs-[\w-]{1,40})$/;
 const DEPTH_LIMIT = 200;
 
 const SANITIZER = {

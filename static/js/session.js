@@ -7,13 +7,19 @@ const RANK = { annotator: 1, researcher: 2, owner: 3 };
 
 export const changed = channel();
 let session = null;
+let ended = false;
 
 export const current = () => session;
 export const account = () => session?.account ?? null;
 export const isAdmin = () => Boolean(session?.account.admin);
 
+// The server no longer knows this session, though the page still remembers whose it was.
+export const isEnded = () => ended;
+api.unauthenticated.on(() => { ended = true; });
+
 export function set(next) {
   session = next;
+  ended = false;
   changed.emit(session);
 }
 

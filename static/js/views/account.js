@@ -89,7 +89,7 @@ class KeyEditor {
           { class: "quiet", "data-key-action": action,
             "aria-label": t("account.key_change_of", { action: keys.actionName(action) }) }),
         "actions"],
-      ], rows),
+      ], rows, { dense: true }),
       h("div", { class: "form-actions" }, button(t("account.keys_reset"), () => this.save({}))));
   }
 

@@ -162,7 +162,8 @@ class Screen {
       event.preventDefault();
       return this.finishTyping(event);
     }
-    if (typing || dialog.isOpen() || event.isComposing || keys.pressesControl(event)) return null;
+    if (event.defaultPrevented || event.isComposing || typing) return null;
+    if (dialog.isOpen() || keys.pressesControl(event)) return null;
     const { current } = this.desk;
     if (event.key === "Escape" && current?.body) return this.desk.keepAsItWas();
     const action = keys.actionFor(event);

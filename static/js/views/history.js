@@ -35,9 +35,11 @@ class History {
   }
 
   async list() {
+    // What was answered a moment ago belongs on the list too.
+    await outbox.settled();
     this.waiting = await outbox.pendingLeases();
     const pages = pagedList({ label: t("history.title"), tag: "ol",
-      fetch: (after) => api.get(this.path, { mine: true, limit: 30, after }),
+      getPage: (after) => api.get(this.path, { mine: true, limit: 30, after }),
       render: (item) => this.item(item),
       empty: () => emptyState(t("history.empty_title"), t("history.empty_text"),
         link(pathOf("annotate", this.project.slug), t("projects.judge"),

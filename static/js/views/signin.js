@@ -83,6 +83,10 @@ export async function mount(root, { query, hash }) {
     return null;
   }
   const next = router.safeNext(query.next);
+  if (session.current() && !session.isEnded()) {
+    router.go(next ?? home(), { replace: true });
+    return null;
+  }
   replace(root, languageSwitch(), pageHeader(t("signin.title"), { lead: t("signin.lead") }),
     passwordForm(next).node, h("p", { class: "hint" }, t("signin.no_account")));
   return null;

@@ -79,6 +79,8 @@ function pickDialog({ title, choices, extra, onPick }) {
     const index = choices.findIndex(({ key }) => names.includes(key.toLowerCase()));
     if (index < 0) return;
     event.preventDefault();
+    // The key has done its work; the task behind must not take it as an answer.
+    event.stopPropagation();
     buttons[index].click();
   });
   return { ...dialog, finish: (value) => { picked = value; dialog.close(); } };

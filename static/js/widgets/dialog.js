@@ -7,19 +7,30 @@ import { t } from "../i18n.js";
 export function openDialog({ title, body, actions = [], wide = false, onClose }) {
   const id = uniqueId("dialog");
   const node = h("dialog", { class: wide ? "dialog wide" : "dialog", "aria-labelledby": id });
-  const close = () => node.close();
-  node.append(h("h2", { id }, title), h("div", { class: "dialog-body" }, body),
-    h("div", { class: "dialog-actions" }, actions,
-      button(t("action.close"), close, { class: "quiet" })));
-  node.addEventListener("close", () => {
+  let open = true;
+  // The close event comes a moment late; what follows must not wait for it.
+  const closed = () => {
+    if (!open) return;
+    open = false;
     node.remove();
     onClose?.();
-  });
+  };
+  const close = () => {
+    node.close();
+    closed();
+  };
+  const content = h("div", { class: "dialog-body" }, body);
+  node.append(h("h2", { id }, title), content,
+    h("div", { class: "dialog-actions" }, actions,
+      button(t("action.close"), close, { class: "quiet" })));
+  node.addEventListener("close", closed);
   node.addEventListener("click", (event) => {
     if (event.target === node) close();
   });
   document.body.append(node);
   node.showModal();
+  // What scrolls must be reachable from the keyboard.
+  if (content.scrollHeight > content.clientHeight) content.tabIndex = 0;
   return { node, close };
 }
 

@@ -1,13 +1,12 @@
 // One task on the screen: conversation, answers and choices, and the draft judgment behind them.
 
-import { button, h, replace, uniqueId } from "../dom.js";
+import { h, replace } from "../dom.js";
 import { t } from "../i18n.js";
 import * as judgment from "../judgment.js";
-import * as keys from "../keys.js";
 import { makeScrollersReachable } from "../richtext.js";
 import { createAnswer } from "./answer.js";
 import { conversation } from "./conversation.js";
-import { createScale } from "./scale.js";
+import { buildBar, buildMore } from "./judge-parts.js";
 
 // options: draft, confirm (always wait for Enter), onSubmit(body, draft), onDraft(draft),
 // tools (nodes for the bar), note (a line above the choices)
@@ -41,60 +40,7 @@ export class Judge {
     const answers = h("div", { class: `answers count-${this.cards.length}` },
       this.cards.map((card) => card.node));
     this.node = h("div", { class: `task ${this.instant ? "instant" : "held"}` },
-      this.conversation.node, answers, this.buildMore(), this.buildBar());
-  }
-
-  buildMore() {
-    const { task } = this;
-    this.criteria = new Map();
-    const rows = this.rows.filter((row) => row.kind === "criterion").map((row) => {
-      const label = row.label || row.name;
-      const scale = createScale({ levels: task.strength_levels, ties: true, label, compact: true,
-        onPick: (position) => this.pickCriterion(row.name, position) });
-      const node = h("div", { class: "row criterion" }, h("div", { class: "row-name" },
-        h("strong", {}, label), row.description && h("span", { class: "hint" }, row.description)),
-      scale.node);
-      this.criteria.set(row.name, { scale, node });
-      return node;
-    });
-    return h("div", { class: "more" },
-      rows.length > 0 &&
-        h("section", { class: "criteria", "aria-label": t("task.criteria") }, rows),
-      task.rationale !== "off" && this.buildRationale());
-  }
-
-  buildRationale() {
-    const id = uniqueId("rationale");
-    const required = this.task.rationale === "required";
-    const area = h("textarea", { id, rows: 3, value: this.draft.rationale, required,
-      placeholder: t("task.rationale_hint"),
-      on: { input: () => { this.draft.rationale = area.value; this.refresh(); } } });
-    const label = h("label", { htmlFor: id }, t(required ? "task.rationale_required"
-      : "task.rationale"));
-    this.rationale = h("div", { class: "rationale", hidden: !required && !this.draft.rationale },
-      label, area);
-    return this.rationale;
-  }
-
-  buildBar() {
-    const { task } = this;
-    this.hint = h("p", { class: "still", role: "status" });
-    this.scale = this.ranks ? null : createScale({ levels: task.strength_levels, ties: task.ties,
-      label: task.question, onPick: (position) => this.pick(position) });
-    this.order = h("p", { class: "order", "aria-live": "polite" });
-    const others = [["both_bad", "bothBad", task.both_bad], ["cannot_judge", "cannotJudge",
-      task.cannot_judge]].filter(([, , on]) => on).map(([choice, action]) =>
-      button([t(`choice.${choice}`), h("kbd", { "aria-hidden": "true" }, keys.label(action))],
-        () => this.pick({ choice, strength: null }),
-        { class: "choice other", "aria-pressed": "false", "data-choice": choice }));
-    this.others = others;
-    this.submitButton = this.instant ? null : button(t("task.record"), () => this.submit(),
-      { class: "primary submit" });
-    this.submitButton?.append(h("kbd", { "aria-hidden": "true" }, keys.label("submit")));
-    return h("section", { class: "bar", "aria-label": t("task.choices") },
-      this.options.note, h("p", { class: "question" }, task.question),
-      this.scale?.node ?? this.order, this.hint,
-      h("div", { class: "bar-tools" }, others, this.options.tools, this.submitButton));
+      this.conversation.node, answers, buildMore(this), buildBar(this));
   }
 
   // Called when the task comes on the screen; time counts only while the page can be seen.
@@ -207,7 +153,7 @@ export class Judge {
     this.hint.classList.remove("urgent");
     const more = names.length > 3 ? t("task.and_more", { n: names.length - 3 }) : "";
     replace(this.hint, names.length
-      ? t("task.still", { names: names.slice(0, 3).join(", ") + more }) : t("task.complete"));
+      ? t("task.still", { names: names.slice(0, 3).join("; ") + more }) : t("task.complete"));
     this.submitButton.classList.toggle("ready", open.length === 0);
     this.submitButton.setAttribute("aria-disabled", String(open.length > 0));
   }

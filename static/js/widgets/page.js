@@ -27,11 +27,13 @@ export function figure(label, value, detail) {
 export const figures = (...items) => h("dl", { class: "figures" }, items);
 
 // columns: [heading, cell(row), class]
-export function table(caption, columns, rows) {
+export function table(caption, columns, rows, { dense = false } = {}) {
   return h("div", { class: "table-scroll", tabIndex: 0, role: "region", "aria-label": caption },
-    h("table", { class: "table" }, h("caption", { class: "visually-hidden" }, caption),
+    h("table", { class: dense ? "table dense" : "table" },
+      h("caption", { class: "visually-hidden" }, caption),
       h("thead", {}, h("tr", {}, columns.map(([heading, , kind]) =>
-        h("th", { scope: "col", class: kind }, heading)))),
+        h("th", { scope: "col", class: kind }, heading ||
+          h("span", { class: "visually-hidden" }, t("page.actions")))))),
       h("tbody", {}, rows.map((row) => h("tr", {}, columns.map(([, cell, kind], index) =>
         h(index ? "td" : "th", { class: kind, scope: index ? null : "row" }, cell(row))))))));
 }
@@ -73,7 +75,7 @@ export function codeBlock(label, text) {
 export const loading = () => h("p", { class: "loading", role: "status" }, t("page.loading"));
 
 // A list that grows by a button, for things the server gives page by page.
-export function pagedList({ fetch, render, empty, tag = "ul", label }) {
+export function pagedList({ getPage, render, empty, tag = "ul", label }) {
   const list = h(tag, { class: "list", "aria-label": label });
   const more = button(t("action.more"), () => load(), { class: "quiet more-button", hidden: true });
   const node = h("div", {}, list, more);
@@ -81,7 +83,7 @@ export function pagedList({ fetch, render, empty, tag = "ul", label }) {
   async function load() {
     more.disabled = true;
     try {
-      const page = await fetch(after);
+      const page = await getPage(after);
       after = page.next;
       list.append(...page.items.map(render));
       more.hidden = !after;
