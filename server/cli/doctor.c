@@ -50,8 +50,8 @@ static void say(Doctor *doctor, Verdict verdict, const char *check, const char *
     doctor->counts[verdict]++;
     if (verdict == VERDICT_OK) mend = NULL;
     if (!doctor->json) {
-        printf("%-4s  %-10s  %s%s%s\n", verdict_names[verdict], check, detail,
-               mend ? "\n                  mend: " : "", mend ? mend : "");
+        printf("%-4s  %-18s  %s%s%s\n", verdict_names[verdict], check, detail,
+               mend ? "\n                          mend: " : "", mend ? mend : "");
         return;
     }
     buf_put_format(&doctor->out, "%s{\"check\":\"%s\",\"status\":\"%s\",\"detail\":",

@@ -149,7 +149,12 @@ const char *conn_message(const PGconn *conn, Arena *arena)
     Str copy = arena_copy(arena, (Str){message, n});
     if (!copy.ptr) return "the connection failed";
     char *text = (char *)(uintptr_t)copy.ptr; /* ours: the arena's copy */
-    for (size_t i = 0; i < n; i++)
-        if (text[i] == '\n') text[i] = ' ';
+    size_t kept = 0; /* its lines and their indents become single spaces */
+    for (size_t i = 0; i < n; i++) {
+        bool space = text[i] == '\n' || text[i] == '\t' || text[i] == ' ';
+        if (space && kept > 0 && text[kept - 1] == ' ') continue;
+        text[kept++] = space ? ' ' : text[i];
+    }
+    text[kept] = '\0';
     return text;
 }
