@@ -237,7 +237,11 @@ int cli_doctor(int argc, char **argv)
     }
     int failed = doctor.counts[VERDICT_FAIL], warned = doctor.counts[VERDICT_WARN];
     if (doctor.json) {
-        buf_put_format(&doctor.out, "],\"failed\":%d,\"warned\":%d}", failed, warned);
+        /* Where psql and pg_dump find the embedded cluster; an URL may hold a password: not shown. */
+        const Cluster *cluster = doctor.cli.cluster;
+        buf_put_format(&doctor.out, "],\"failed\":%d,\"warned\":%d,\"database\":", failed, warned);
+        json_put_text(&doctor.out, str_from(cluster ? cluster_url(cluster) : NULL));
+        buf_put_char(&doctor.out, '}');
         cli_put_json(&doctor.out);
     } else {
         buf_release(&doctor.out);

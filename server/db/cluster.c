@@ -61,8 +61,7 @@ static bool make_parents(const char *path)
         if (mkdir(part, 0755) != 0 && errno != EEXIST) return false;
         *slash = '/';
     }
-    /* Root's must let the unprivileged account through; the secrets inside have their own modes. */
-    return mkdir(path, geteuid() == 0 ? 0711 : 0700) == 0 || errno == EEXIST;
+    return mkdir(path, 0700) == 0 || errno == EEXIST;
 }
 
 static bool open_data_dir(Cluster *cluster, const char *data_dir, Arena *arena, Err *err)
@@ -72,6 +71,10 @@ static bool open_data_dir(Cluster *cluster, const char *data_dir, Arena *arena, 
         return err_set(err, arena, ERR_unavailable, NULL,
                        "cannot make the data directory %s: %s; choose another with --data", data_dir,
                        strerror(errno));
+    struct stat at; /* root's: the unprivileged account must be able to pass through, not to look */
+    if (geteuid() == 0 && stat(cluster->data_dir, &at) == 0 && !(at.st_mode & S_IXOTH) &&
+        chmod(cluster->data_dir, (at.st_mode & 07777) | S_IXGRP | S_IXOTH) != 0)
+        log_event(LOG_WARN, "data_dir", "cannot chmod %s: %s", cluster->data_dir, strerror(errno));
     Path lock_path;
     if (!path_join(lock_path, cluster->data_dir, "aileron.lock", arena, err) ||
         !path_join(cluster->log_path, cluster->data_dir, "postgres.log", arena, err))
