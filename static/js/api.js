@@ -90,7 +90,7 @@ export async function request(method, path, options = {}) {
 export const get = (path, query, options) => request("GET", path, { query, ...options });
 export const post = (path, body = {}, options) => request("POST", path, { body, ...options });
 export const put = (path, body, options) => request("PUT", path, { body, ...options });
-export const patch = (path, body) => request("PATCH", path, { body });
+export const patch = (path, body, options) => request("PATCH", path, { body, ...options });
 export const remove = (path, query) => request("DELETE", path, { query });
 
 // Files of the page itself (locales); these may come from the browser's cache.

@@ -50,12 +50,38 @@ export function can(slug, wanted) {
 
 export const preferences = () => session?.account.preferences ?? {};
 
-// Preferences are small; the whole object is replaced so that two devices never mix halves.
-export async function savePreferences(change) {
+let unsaved = false;
+let saving = false;
+
+// One request at a time; what changes meanwhile goes with the next one.
+async function savePending() {
+  if (saving || !session) return;
+  saving = true;
+  let wait = 0;
+  try {
+    while (unsaved) {
+      unsaved = false;
+      const change = { preferences: preferences() };
+      // keepalive: leaving the page right after a change must not undo it.
+      const reply = await api.patch("/account", change, { keepalive: true });
+      if (!unsaved) set(reply);
+    }
+  } catch (error) {
+    if (error.temporary) wait = Math.max(5, error.retryAfter) * 1000;
+    unsaved = Boolean(wait);
+  } finally {
+    saving = false;
+  }
+  if (wait) setTimeout(savePending, wait);
+}
+
+// Preferences are small; the whole object is replaced so that two devices never mix halves. They
+// hold on this page at once and reach the server when they can.
+export function savePreferences(change) {
   if (!session) return;
-  const next = { ...preferences(), ...change };
-  session.account.preferences = next;
-  set(await api.patch("/account", { preferences: next }));
+  session.account.preferences = { ...preferences(), ...change };
+  unsaved = true;
+  savePending();
 }
 
 export async function signOut(everywhere = false) {

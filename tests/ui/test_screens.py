@@ -21,6 +21,15 @@ RICH = [
         {"model": "b", "content": "판별식 $D=b^2-4ac$의 부호에 따라 근의 개수가 달라집니다.\n\n"
          "- $D>0$: 서로 다른 두 실근\n- $D=0$: 중근\n- $D<0$: 실근 없음"}]},
 ]
+
+
+def rich_rows(count):
+    """The rich tasks over and over, each time a little different."""
+    return [{**RICH[n % 2], "key": f"rich-{n}", "completions": [
+        {**one, "content": f"{one['content']}\n\n({n + 1})"} for one in RICH[n % 2]["completions"]]}
+        for n in range(count)]
+
+
 SCREENS = ["home", "overview", "annotate", "history", "import", "export", "settings", "members",
            "audit", "account", "accounts"]
 THEMES = ["light", "dark"]
@@ -33,7 +42,7 @@ def rich(server, browser, admin_state):
     """One project with something on every screen."""
     from conftest import Stage
     stage = Stage(server, browser, admin_state)
-    slug = stage.project(RICH + pair_rows(90), instructions="# How to judge\n\nRead **both**.",
+    slug = stage.project(rich_rows(90), instructions="# How to judge\n\nRead **both**.",
                          flags=["unsafe", "made-up facts"], overlap=2)
     page = stage.page(f"/p/{slug}/annotate")
     page.get_by_role("button", name="Start judging").click()

@@ -13,14 +13,6 @@ import { switchLanguage } from "../widgets/language.js";
 import { announce, note } from "../widgets/notice.js";
 import { pageHeader, section, table } from "../widgets/page.js";
 
-async function keep(change) {
-  try {
-    await session.savePreferences(change);
-  } catch (error) {
-    note(problemText(error));
-  }
-}
-
 function nameForm() {
   const account = session.account();
   const name = textField({ label: t("account.name"), help: t("account.name_help"),
@@ -59,11 +51,12 @@ function look() {
     choices: THEMES.map((name) => [name, t(`account.theme_${name}`)]) });
   theme.control.addEventListener("change", () => {
     useTheme(theme.get());
-    keep({ theme: theme.get() });
+    session.savePreferences({ theme: theme.get() });
   });
   const confirm = checkField({ label: t("account.confirm"), help: t("account.confirm_help"),
     input: { checked: Boolean(session.preferences().confirm) } });
-  confirm.control.addEventListener("change", () => keep({ confirm: confirm.get() }));
+  confirm.control.addEventListener("change", () =>
+    session.savePreferences({ confirm: confirm.get() }));
   return h("div", { class: "form" }, h("div", { class: "field-row" }, language.node, theme.node),
     confirm.node);
 }
@@ -127,7 +120,7 @@ class KeyEditor {
 
   save(map) {
     keys.useKeys(map);
-    keep({ keys: map });
+    session.savePreferences({ keys: map });
     this.show();
   }
 

@@ -8,8 +8,8 @@ import * as session from "../session.js";
 export async function switchLanguage(name) {
   rememberLanguage(name);
   await useLanguage(name);
-  // The choice follows the person to other devices; without network it stays on this one.
-  if (session.current()) await session.savePreferences({ language: name }).catch(() => {});
+  // The choice follows the person to other devices.
+  session.savePreferences({ language: name });
   router.refresh();
 }
 
