@@ -1,7 +1,7 @@
 /* worker.h - one thread: its listening socket, its database lanes, its job inbox, one epoll.
  *
- * A Worker owns its Http, Db and JobInbox; Server-wide things (config, job pool, keys) are shared and
- * read-only after start, but for metrics and the rate table, which are atomics. */
+ * A Worker owns its Http, Db and JobInbox; Server-wide things (config, job pool, keys) are shared
+ * and read-only after start, but for metrics and the rate table, which are atomics. */
 #ifndef AILERON_WORKER_H
 #define AILERON_WORKER_H
 
@@ -16,10 +16,13 @@
 typedef struct Server {
     const Config *config;
     const char *database_url;
+    const char *address;             /* numeric, to listen on */
+    int worker_count;
     JobPool *jobs;
     uint8_t pseudonym_key[CRYPTO_KEY_BYTES];
     uint8_t seal_key[CRYPTO_KEY_BYTES];
     _Atomic bool draining;           /* /readyz says no; nothing new is accepted */
+    _Atomic bool hurry;              /* a second signal: end without waiting for requests */
     _Atomic uint64_t auth_generation;/* raised when sessions or roles change: caches are dropped */
     uint16_t port;
 } Server;
@@ -28,6 +31,9 @@ struct Worker {
     Server *server;
     int index;
     pthread_t thread;
+    int epoll_fd;
+    int wake_fd;                  /* written when server->draining or ->hurry changes */
+    _Atomic bool ready;           /* its lanes have been connected once */
     Http *http;
     Db *db;
     JobInbox *inbox;
@@ -36,6 +42,7 @@ struct Worker {
 };
 
 MUST_CHECK bool worker_start(Worker *worker, Server *server, int index, Arena *arena, Err *err);
+void worker_wake(Worker *worker); /* from any thread: look at the server's flags now */
 void worker_wait(Worker *worker); /* until it has drained */
 
 #endif

@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@ enum { JOBS_THREADS_MAX = 64 };
 struct JobInbox {
     pthread_mutex_t lock;
     Job *first, *last; /* finished, oldest first */
+    _Atomic int pending; /* submitted and not yet done */
     int fd;
 };
 
@@ -110,6 +112,7 @@ bool jobs_submit(JobPool *pool, Job *job)
     if (taken) {
         list_push(&pool->first, &pool->last, job);
         pool->queued++;
+        atomic_fetch_add(&job->inbox->pending, 1);
         pthread_cond_signal(&pool->wake);
     }
     pthread_mutex_unlock(&pool->lock);
@@ -144,6 +147,11 @@ int jobs_inbox_fd(const JobInbox *inbox)
     return inbox->fd;
 }
 
+bool jobs_inbox_idle(const JobInbox *inbox)
+{
+    return atomic_load(&inbox->pending) == 0;
+}
+
 void jobs_inbox_run(JobInbox *inbox)
 {
     uint64_t count;
@@ -156,6 +164,7 @@ void jobs_inbox_run(JobInbox *inbox)
     pthread_mutex_unlock(&inbox->lock);
     while (job != NULL) {
         Job *next = job->next; /* done() may free or resubmit the job */
+        atomic_fetch_sub(&inbox->pending, 1);
         job->done(job->arg);
         job = next;
     }

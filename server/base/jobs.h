@@ -24,6 +24,7 @@ void jobs_stop(JobPool *pool); /* finishes what has been queued */
 MUST_CHECK JobInbox *jobs_inbox_new(void);
 void jobs_inbox_free(JobInbox *inbox);
 int jobs_inbox_fd(const JobInbox *inbox);
+bool jobs_inbox_idle(const JobInbox *inbox); /* nothing submitted for it is still to be done */
 void jobs_inbox_run(JobInbox *inbox); /* runs every finished job's done() */
 /* False when the queue is full (answer 503). */
 MUST_CHECK bool jobs_submit(JobPool *pool, Job *job);

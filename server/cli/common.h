@@ -7,6 +7,7 @@
 #define AILERON_CLI_COMMON_H
 
 #include "../config.h"
+#include "cli.h"
 #include "../db/cluster.h"
 #include "../db/migrate.h"
 
