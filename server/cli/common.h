@@ -67,16 +67,6 @@ Str cli_public_url(Cli *cli);
 /* A fresh one-time sign-in link for the token: "URL/signin#link=TOKEN". */
 Str cli_link(Cli *cli, const char *token);
 
-/* The commands of this folder that use it; argv[0] is the command's word. They return the exit
- * status. */
-int cli_migrate(int argc, char **argv);
-int cli_user(int argc, char **argv);
-int cli_link_new(int argc, char **argv);
-int cli_project_command(int argc, char **argv);
-int cli_member(int argc, char **argv);
-int cli_key(int argc, char **argv);
-int cli_doctor(int argc, char **argv);
-
 /* Writes a finished JSON text and a newline to standard output; releases the buffer. */
 void cli_put_json(Buf *buf);
 Buf cli_buf(void);

@@ -1,5 +1,6 @@
 /* doctor.c - `aileron doctor`: looks at everything the server leans on, one line each: ok, warn or
  * fail, and how to mend it. Changes nothing, and makes no database where there is none. */
+#include "cli.h"
 #include "common.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
 /* key.c - `aileron key add`: a project's API key, printed once and stored as its hash only. */
+#include "cli.h"
 #include "common.h"
 
 #include <stdio.h>

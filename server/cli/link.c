@@ -1,4 +1,5 @@
 /* link.c - `aileron link LOGIN`: a new one-time sign-in link, for whoever has lost their way in. */
+#include "cli.h"
 #include "common.h"
 
 #include <stdio.h>

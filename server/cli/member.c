@@ -1,4 +1,5 @@
 /* member.c - `aileron member add`: an account's role in a project. */
+#include "cli.h"
 #include "common.h"
 
 #include <stdio.h>

@@ -1,4 +1,5 @@
 /* migrate.c - `aileron migrate`: brings the schema up to date. */
+#include "cli.h"
 #include "common.h"
 
 #include <stdio.h>

@@ -1,4 +1,5 @@
 /* project.c - `aileron project add`: a project, with settings from a JSON file when given. */
+#include "cli.h"
 #include "common.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
 /* user.c - `aileron user add`: an account, with a password or a one-time sign-in link. */
+#include "cli.h"
 #include "common.h"
 
 #include <errno.h>
