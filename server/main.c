@@ -8,17 +8,17 @@
 enum { STATUS_DONE = 0, STATUS_USAGE = 2 };
 
 static const Command commands[] = {
-    {"serve", cli_serve, "run the server, with a database of its own or a given one"},
-    {"migrate", cli_migrate, "bring the database schema up to date"},
-    {"user", cli_user, "add people"},
-    {"link", cli_link_new, "make a new one-time sign-in link"},
-    {"project", cli_project_command, "add projects"},
-    {"member", cli_member, "give people a role in a project"},
-    {"key", cli_key, "make keys for programs"},
-    {"import", cli_import, "read prompts, answers and judgments from a file"},
-    {"export", cli_export, "write a project's data to a file"},
-    {"snapshot", cli_snapshot, "freeze, list and verify datasets"},
-    {"doctor", cli_doctor, "check the installation and say what to mend"},
+    {"serve", serve_command, "run the server, with a database of its own or a given one"},
+    {"migrate", migrate_command, "bring the database schema up to date"},
+    {"user", user_command, "add people"},
+    {"link", link_command, "make a new one-time sign-in link"},
+    {"project", project_command, "add projects"},
+    {"member", member_command, "give people a role in a project"},
+    {"key", key_command, "make keys for programs"},
+    {"import", import_command, "read prompts, answers and judgments from a file"},
+    {"export", export_command, "write a project's data to a file"},
+    {"snapshot", snapshot_command, "freeze, list and verify datasets"},
+    {"doctor", doctor_command, "check the installation and say what to mend"},
 };
 
 static int print_help(FILE *out, int status)

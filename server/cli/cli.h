@@ -11,16 +11,16 @@ typedef struct Command {
     const char *help;
 } Command;
 
-int cli_serve(int argc, char **argv);
-int cli_migrate(int argc, char **argv);
-int cli_user(int argc, char **argv);
-int cli_link_new(int argc, char **argv);
-int cli_project_command(int argc, char **argv);
-int cli_member(int argc, char **argv);
-int cli_key(int argc, char **argv);
-int cli_import(int argc, char **argv);
-int cli_export(int argc, char **argv);
-int cli_snapshot(int argc, char **argv);
-int cli_doctor(int argc, char **argv);
+int serve_command(int argc, char **argv);
+int migrate_command(int argc, char **argv);
+int user_command(int argc, char **argv);
+int link_command(int argc, char **argv);
+int project_command(int argc, char **argv);
+int member_command(int argc, char **argv);
+int key_command(int argc, char **argv);
+int import_command(int argc, char **argv);
+int export_command(int argc, char **argv);
+int snapshot_command(int argc, char **argv);
+int doctor_command(int argc, char **argv);
 
 #endif

@@ -291,7 +291,7 @@ static bool bring_up(Serve *s)
            start_workers(s);
 }
 
-int cli_serve(int argc, char **argv)
+int serve_command(int argc, char **argv)
 {
     Serve s = {.signal_fd = -1};
     bool stop = false;
