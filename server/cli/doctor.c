@@ -209,7 +209,7 @@ static void check_schema(Doctor *doctor)
     rows_release(rows);
 }
 
-int cli_doctor(int argc, char **argv)
+int doctor_command(int argc, char **argv)
 {
     Doctor doctor = {.json = false};
     int status;

@@ -37,7 +37,7 @@ static int add(Cli *cli, const char *slug, const char *role, const char *name, b
     return CLI_DONE;
 }
 
-int cli_key(int argc, char **argv)
+int key_command(int argc, char **argv)
 {
     Cli cli;
     const char *project = NULL, *role = "researcher", *name = "";

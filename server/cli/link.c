@@ -52,7 +52,7 @@ static int make_link(Cli *cli, const char *login, bool json)
     return CLI_DONE;
 }
 
-int cli_link_new(int argc, char **argv)
+int link_command(int argc, char **argv)
 {
     Cli cli;
     bool json = false;

@@ -28,7 +28,7 @@ static int add(Cli *cli, const char *slug, const char *login, const char *role, 
     return cli_fail(cli);
 }
 
-int cli_member(int argc, char **argv)
+int member_command(int argc, char **argv)
 {
     Cli cli;
     const char *project = NULL, *role = "annotator";

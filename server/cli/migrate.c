@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-int cli_migrate(int argc, char **argv)
+int migrate_command(int argc, char **argv)
 {
     Cli cli;
     bool json = false;

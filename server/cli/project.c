@@ -58,7 +58,7 @@ static int add(Cli *cli, const char *slug, const char *title, const char *settin
     return CLI_DONE;
 }
 
-int cli_project_command(int argc, char **argv)
+int project_command(int argc, char **argv)
 {
     Cli cli;
     const char *title = NULL, *settings = NULL;

@@ -68,7 +68,7 @@ static int add(Cli *cli, const char *login, const char *name, bool admin, bool b
     return CLI_DONE;
 }
 
-int cli_user(int argc, char **argv)
+int user_command(int argc, char **argv)
 {
     Cli cli;
     const char *name = NULL;
