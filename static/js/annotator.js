@@ -9,6 +9,7 @@ import { Judge } from "./widgets/judge.js";
 
 const EXCERPT = 140;
 const MARKS_KEPT = 1000;
+const PAST_KEPT = 50;
 
 export function excerptOf(task) {
   const text = task.prompt[task.prompt.length - 1]?.content ?? "";
@@ -105,7 +106,8 @@ export class Desk {
 
   taskLost(record) {
     if (this.prepared?.record === record) this.prepared = null;
-    if (this.current?.record !== record) return;
+    // A half-made answer stays: the server may still take it, and if not, the words are kept.
+    if (this.current?.record !== record || !isEmpty(this.current.judge.draft)) return;
     this.options.onLost();
     this.showNext();
   }
@@ -132,6 +134,7 @@ export class Desk {
   leave(record, body) {
     drafts.drop(record.key);
     this.past.push({ ...record, body });
+    if (this.past.length > PAST_KEPT) this.past.shift();
     this.session.add(record.key);
     this.queue.finish(record.key);
     this.showNext();

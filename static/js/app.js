@@ -129,6 +129,7 @@ async function boot() {
     frame({ view: "" });
     problem(error);
     router.navigated.on(() => location.reload());
+    window.addEventListener("online", () => location.reload());
     return;
   }
   session.changed.on(() => applySession().catch(console.error));

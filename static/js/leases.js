@@ -30,10 +30,13 @@ export class LeaseQueue {
 
   async start() {
     await this.resume();
+    if (this.waiting.length) this.state = "ready";
     this.timer = setInterval(() => this.tick(), TICK);
     this.online = () => this.fill();
     window.addEventListener("online", this.online);
-    await this.fill();
+    const filled = this.fill();
+    // With a task at hand nothing waits for the network.
+    if (!this.waiting.length) await filled;
   }
 
   stop() {
@@ -145,7 +148,8 @@ export class LeaseQueue {
 
   lookAgain() {
     if (this.closed) return;
-    this.again = setTimeout(() => this.fill(), LOOK_AGAIN);
+    const look = () => (document.hidden ? this.lookAgain() : this.fill());
+    this.again = setTimeout(look, LOOK_AGAIN);
   }
 
   // Renew in the last third of a lease's life, but not for someone who has walked away.

@@ -56,36 +56,46 @@ async function transaction(name, mode, work) {
     running.oncomplete = () => resolve();
     running.onabort = () => reject(running.error ?? new Error("storage aborted"));
   });
-  const result = work(running.objectStore(name));
-  const [value] = await Promise.all([result, finished]);
-  return { value };
+  const [value] = await Promise.all([work(running.objectStore(name)), finished]);
+  return value;
 }
 
+// A full or broken device must not lose an answer either: then it is kept as long as the page.
 export async function put(name, record) {
-  const done = await transaction(name, "readwrite", (store) => promised(store.put(record)));
-  if (!done) memory.get(name).set(record.key, record);
+  try {
+    if (await open()) {
+      await transaction(name, "readwrite", (store) => promised(store.put(record)));
+      memory.get(name).delete(record.key);
+      return;
+    }
+  } catch (error) {
+    console.error(error);
+    lasting = false;
+  }
+  memory.get(name).set(record.key, record);
 }
 
 export async function get(name, key) {
-  const done = await transaction(name, "readonly", (store) => promised(store.get(key)));
-  return done ? done.value : memory.get(name).get(key);
+  const kept = memory.get(name).get(key);
+  return kept ?? transaction(name, "readonly", (store) => promised(store.get(key)));
 }
 
 export async function all(name) {
-  const done = await transaction(name, "readonly", (store) => promised(store.getAll()));
-  return done ? done.value : [...memory.get(name).values()];
+  const kept = memory.get(name);
+  const found = await transaction(name, "readonly", (store) => promised(store.getAll())) ?? [];
+  return [...found.filter((record) => !kept.has(record.key)), ...kept.values()];
 }
 
 export async function remove(name, key) {
-  const done = await transaction(name, "readwrite", (store) => promised(store.delete(key)));
-  if (!done) memory.get(name).delete(key);
+  memory.get(name).delete(key);
+  await transaction(name, "readwrite", (store) => promised(store.delete(key)));
 }
 
 // Removes a record only if nothing newer has taken its place meanwhile.
 export async function removeVersion(name, key, version) {
-  const done = await transaction(name, "readwrite", async (store) => {
+  if (memory.get(name).get(key)?.version === version) memory.get(name).delete(key);
+  await transaction(name, "readwrite", async (store) => {
     const current = await promised(store.get(key));
     if (current?.version === version) await promised(store.delete(key));
   });
-  if (!done && memory.get(name).get(key)?.version === version) memory.get(name).delete(key);
 }

@@ -16,6 +16,9 @@ import { askEdit, askSkip, showHelp, showInstructions } from "../widgets/annotat
 import { announce, note } from "../widgets/notice.js";
 import { emptyState } from "../widgets/page.js";
 
+// Someone who reads and scrolls still holds their tasks.
+const SIGNS_OF_LIFE = ["scroll", "pointermove", "keydown", "touchstart"];
+
 function toolButton(action, label, onClick, properties = {}) {
   return button([h("span", {}, label), h("kbd", { "aria-hidden": "true" }, keys.label(action))],
     onClick, { class: "tool", "data-action": action, ...properties });
@@ -50,8 +53,10 @@ class Screen {
         t("annotate.instructions"), () => this.instructions())), this.stage);
     this.keydown = (event) => this.pressed(event);
     this.hide = () => this.desk.flushDraft();
+    this.busy = () => this.queue.use();
     document.addEventListener("keydown", this.keydown);
     window.addEventListener("pagehide", this.hide);
+    for (const sign of SIGNS_OF_LIFE) window.addEventListener(sign, this.busy, { passive: true });
     drafts.sweep();
     await this.queue.start();
     if (!this.desk.current) this.desk.showNext();
@@ -63,6 +68,7 @@ class Screen {
   stop() {
     document.removeEventListener("keydown", this.keydown);
     window.removeEventListener("pagehide", this.hide);
+    for (const sign of SIGNS_OF_LIFE) window.removeEventListener(sign, this.busy);
     this.desk.stop();
     this.queue.stop();
     for (const stop of this.stops) stop();
