@@ -1,5 +1,7 @@
 // Knows what a judgment is made of: scale positions, drafts, what is missing, the body to send.
 
+import { t } from "./i18n.js";
+
 export const LEVEL_WORDS = { 1: ["plain"], 2: ["slight", "much"], 3: ["slight", "clear", "much"] };
 
 // Left to right: A strongest to weakest, tie, B weakest to strongest. Position 4 of 7 is the tie
@@ -41,6 +43,12 @@ export function draftFromBody(body) {
   });
   return draft;
 }
+
+const USUAL_QUESTION = "Which answer is better?";
+
+// A project that never set its own question asks the usual one in the reader's language.
+export const questionOf = ({ question }) =>
+  (question === USUAL_QUESTION ? t("task.question") : question);
 
 export const isRanking = (task) => task.kind === "ranking";
 

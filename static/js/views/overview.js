@@ -3,6 +3,7 @@
 import * as api from "../api.js";
 import { h, link, replace } from "../dom.js";
 import { ago, date, duration, number, percent, t } from "../i18n.js";
+import { questionOf } from "../judgment.js";
 import { pathOf } from "../routes.js";
 import * as session from "../session.js";
 import { plot } from "../widgets/chart.js";
@@ -113,8 +114,8 @@ export async function mount(root, { slug }) {
   const state = { progress };
   const judge = progress.comparisons.total > 0 &&
     link(pathOf("annotate", slug), t("projects.judge"), { class: "button primary" });
-  const head = pageHeader(project.title || slug, { lead: project.settings.question,
-    actions: judge });
+  const head = pageHeader(project.title || slug,
+    { lead: questionOf(project.settings), actions: judge });
   if (!progress.comparisons.total) {
     replace(root, head, emptyProject(slug));
     return null;

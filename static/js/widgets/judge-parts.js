@@ -2,6 +2,7 @@
 
 import { button, h, uniqueId } from "../dom.js";
 import { t } from "../i18n.js";
+import { questionOf } from "../judgment.js";
 import * as keys from "../keys.js";
 import { createScale } from "./scale.js";
 
@@ -55,12 +56,12 @@ export function buildBar(judge) {
   judge.hint = h("p", { class: "still", role: "status" });
   judge.order = h("p", { class: "order", "aria-live": "polite" });
   judge.scale = judge.ranks ? null : createScale({ levels: task.strength_levels,
-    ties: task.ties, label: task.question, onPick: (position) => judge.pick(position) });
+    ties: task.ties, label: questionOf(task), onPick: (position) => judge.pick(position) });
   judge.others = abstentions(judge);
   judge.submitButton = judge.instant ? null : button([t("task.record"), keyHint("submit")],
     () => judge.submit(), { class: "primary submit" });
   return h("section", { class: "bar", "aria-label": t("task.choices") },
-    options.note, h("p", { class: "question" }, task.question),
+    options.note, h("p", { class: "question" }, questionOf(task)),
     judge.scale?.node ?? judge.order, judge.hint,
     h("div", { class: "bar-tools" }, judge.others, options.tools, judge.submitButton));
 }
