@@ -41,8 +41,8 @@ VENDOR := build/vendor/.stamp
 JS := /usr/share/javascript
 PYTHON := build/venv/bin/python
 
-.PHONY: all server run test bench fresh-check gpu-check help tidy fmt lint fuzz asan tsan cov clean \
-	deps test-deps c-tests benches fuzzers FORCE
+.PHONY: all server run test bench fresh-check gpu-check help tidy fmt lint fuzz asan tsan cov \
+	clean schema deps test-deps c-tests benches fuzzers FORCE
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 
@@ -55,11 +55,11 @@ run: deps ## install what is missing, build, and serve a demo project
 	build/aileron serve --demo --data $(DATA)
 
 test: deps test-deps ## install what is missing and run every test that needs no GPU
-	@$(MAKE) --no-print-directory build/aileron c-tests $(PYTHON)
+	@$(MAKE) --no-print-directory build/aileron c-tests $(if $(SKIP_DEPS),,$(PYTHON))
 	@tests/run_all.sh
 
 bench: deps test-deps ## measure, each figure beside its limit; lines in build/bench/
-	@$(MAKE) --no-print-directory build/aileron benches $(PYTHON)
+	@$(MAKE) --no-print-directory build/aileron benches $(if $(SKIP_DEPS),,$(PYTHON))
 	@tests/bench/run.sh
 
 fresh-check: ## prove `make run` and `make test` on a bare Debian (root; minutes)
@@ -74,6 +74,9 @@ help: ## list the targets
 
 tidy: ## check the rules of the code: includes, lengths, banned calls, unused statements
 	@tests/tidy.sh
+
+schema: c-tests ## write schema/schema.sql anew from the migrations
+	tests/schema/dump.sh > schema/schema.sql.new && mv schema/schema.sql.new schema/schema.sql
 
 fmt: ## format the C sources
 	clang-format -i $(wildcard server/*.[ch] server/*/*.[ch] tests/*/*.[ch])
@@ -133,7 +136,7 @@ $(OUT)/aileron: $(OUT)/server/main.o $(LIBRARY)
 
 # main.o stays out of the library, so that tests link against everything else.
 $(LIBRARY): $(filter-out $(OUT)/server/main.o,$(OBJECTS))
-	@rm -f $@ && ar rcs $@ $^
+	@rm -f $@ && ar qcs $@ $^
 
 $(OUT)/%.o: %.c Makefile | $(GENERATED)
 	@mkdir -p $(@D)

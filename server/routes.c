@@ -60,7 +60,7 @@ const Route routes[] = {
      0},
     {METHOD_GET, "/api/v1/judgments/{id}", judgment_show, ROLE_USER, 0, RATE_READ, 0},
     {METHOD_DELETE, "/api/v1/judgments/{id}", judgment_delete, ROLE_USER, 0, RATE_WRITE, 0},
-    {METHOD_GET, "/api/v1/projects/{slug}/progress", progress_show, ROLE_ANNOTATOR, 0, RATE_READ,
+    {METHOD_GET, "/api/v1/projects/{slug}/progress", project_progress, ROLE_ANNOTATOR, 0, RATE_READ,
      0},
 
     {METHOD_POST, "/api/v1/projects/{slug}/import", import_create, ROLE_RESEARCHER, GiB(8),

@@ -16,4 +16,4 @@ noted as (
     select $5::uuid, added.id, $4::uuid,
            coalesce((select login from account where account.id = $4::uuid), 'command line'),
            'project.add', slug from added)
-select slug, title, 'owner' as role, created_at, settings as _settings from added
+select slug, title, 'owner' as role, created_at, settings_full(settings) as _settings from added

@@ -17,4 +17,4 @@ noted as (
     insert into audit (id, project_id, actor_id, actor, action, subject, detail)
     select $5::uuid, id, $2::uuid, principal_name($1::integer, $2::uuid), 'project.change', slug,
            coalesce($4::jsonb, '{}') - 'instructions' from changed)
-select slug, title, 'owner' as role, created_at, settings as _settings from changed
+select slug, title, 'owner' as role, created_at, settings_full(settings) as _settings from changed

@@ -108,7 +108,7 @@ void lease_renew(Req *req);
 void judgment_list(Req *req);
 void judgment_show(Req *req);
 void judgment_delete(Req *req);
-void progress_show(Req *req);
+void project_progress(Req *req);
 
 /* ---- import.c, export.c, snapshot.c ---- */
 void import_create(Req *req);

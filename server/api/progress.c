@@ -2,7 +2,7 @@
 #include "api.h"
 
 /* GET /projects/{slug}/progress */
-void progress_show(Req *req)
+void project_progress(Req *req)
 {
     SEND(req, progress_show, finish_body, db_int(req->caller.project_id), db_uuid(req->caller.id));
 }

@@ -20,6 +20,7 @@
 #include "../keys.h"
 #include "../worker.h"
 #include "cli.h"
+#include "demo.h"
 
 enum {
     STATUS_DONE = 0,
@@ -44,6 +45,7 @@ typedef struct Serve {
     Worker *workers;
     int started; /* workers that run */
     int signal_fd;
+    char demo_token[CRYPTO_TOKEN_CHARS + 1]; /* a one-time sign-in, or empty */
 } Serve;
 
 /* ---- options ---- */
@@ -160,7 +162,8 @@ static bool open_database(Serve *s)
 
     DbClient *client = db_client_open(s->server.database_url, &s->arena, &s->err);
     if (client == NULL) return false;
-    bool ok = migrate_run(client, NULL, &s->arena, &s->err);
+    bool ok = migrate_run(client, NULL, &s->arena, &s->err) &&
+              (!s->config.demo || demo_prepare(client, s->demo_token, &s->arena, &s->err));
     db_client_close(client);
     return ok;
 }
@@ -237,6 +240,13 @@ static void announce(const Serve *s)
     bool v6 = strchr(s->server.address, ':') != NULL;
     printf("aileron: listening on http://%s%s%s:%u\n", v6 ? "[" : "", s->server.address,
            v6 ? "]" : "", s->server.port);
+    if (s->demo_token[0] != '\0') {
+        bool public = s->config.public_url[0] != '\0';
+        printf("aileron: sign in, once, at %s%s%s%s", public ? s->config.public_url : "http://",
+               !public && v6 ? "[" : "", public ? "" : s->server.address, !public && v6 ? "]" : "");
+        if (!public) printf(":%u", s->server.port);
+        printf("/signin#link=%s\n", s->demo_token);
+    }
     fflush(stdout);
 }
 
