@@ -134,15 +134,10 @@ Uuid judgment_id(const RowJudgment *judgment, Uuid comparison_digest)
     return uuid_from_digest(judgment->has_at ? judgment->at_us / 1000 : 0, digest);
 }
 
-void annotator_pseudonym(char out[CRYPTO_PSEUDONYM_CHARS + 1], int64_t project_id, Uuid id,
-                         Str name, const uint8_t key[CRYPTO_KEY_BYTES])
+void annotator_pseudonym(char out[CRYPTO_PSEUDONYM_CHARS + 1], Uuid id, Str name,
+                         const uint8_t key[CRYPTO_KEY_BYTES])
 {
-    char identity[UUID_CHARS + 32], text[UUID_CHARS + 1];
-    if (name.ptr && crypto_is_pseudonym(name)) {
-        crypto_pseudonym(out, name, key);
-        return;
-    }
+    char text[UUID_CHARS + 1];
     uuid_write(id, text);
-    int n = snprintf(identity, sizeof identity, "%lld:%s", (long long)project_id, text);
-    crypto_pseudonym(out, (Str){identity, (size_t)n}, key);
+    crypto_pseudonym(out, name.ptr ? name : (Str){text, UUID_CHARS}, key);
 }

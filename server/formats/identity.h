@@ -19,8 +19,8 @@ Uuid name_id(const char *kind, Str name); /* of a model or an annotator */
 Uuid judgment_id(const RowJudgment *judgment, Uuid comparison_digest);
 
 /* An annotator's stable pseudonym in exports. `name` is the imported name, ptr NULL for accounts
- * and keys; a name that is a pseudonym already is kept. Different in every project. */
-void annotator_pseudonym(char out[CRYPTO_PSEUDONYM_CHARS + 1], int64_t project_id, Uuid id,
-                         Str name, const uint8_t key[CRYPTO_KEY_BYTES]);
+ * and keys; a name that is a pseudonym already is kept. */
+void annotator_pseudonym(char out[CRYPTO_PSEUDONYM_CHARS + 1], Uuid id, Str name,
+                         const uint8_t key[CRYPTO_KEY_BYTES]);
 
 #endif

@@ -276,16 +276,20 @@ static bool ranking_ranks(const RowJudgment *judgment, int count, int ranks[ROW_
     return found;
 }
 
-bool judgment_ranks(const RowJudgment *judgment, int count, int ranks[ROW_COMPLETIONS_MAX],
-                    Arena *arena)
+JudgmentOrder judgment_order(const RowJudgment *judgment, int count,
+                             int ranks[ROW_COMPLETIONS_MAX], Arena *arena)
 {
-    if (judgment->choice == CHOICE_BOTH_BAD || judgment->choice == CHOICE_CANNOT_JUDGE)
-        return false;
     for (int i = 0; i < count; i++)
         ranks[i] = i == judgment->choice ? 0 : 1;
+    if (judgment->choice == CHOICE_BOTH_BAD)
+        return ORDER_BAD;
+    if (judgment->choice == CHOICE_CANNOT_JUDGE)
+        return ORDER_NONE;
     if (judgment->detail.ptr &&
         memmem(judgment->detail.ptr, judgment->detail.len, "\"ranking\"", 9) &&
         ranking_ranks(judgment, count, ranks, arena))
-        return true;
-    return judgment->choice >= 0;
+        return ORDER_RANKING;
+    if (judgment->choice == CHOICE_TIE)
+        return ORDER_TIE;
+    return judgment->choice >= 0 && judgment->choice < count ? ORDER_CHOICE : ORDER_NONE;
 }

@@ -18,9 +18,18 @@ MUST_CHECK bool gold_check(json_t *gold, int count, Arena *arena, Err *err);
 /* One judgment as a JSON object. */
 void judgment_write(Buf *out, const RowJudgment *judgment, Arena *arena);
 
-/* ranks[i] = place of completion i, from 0, by the detail's ranking, else by the choice (the chosen
- * first, the rest equal). False: neither orders anything (tie, both bad, cannot judge). */
-bool judgment_ranks(const RowJudgment *judgment, int count, int ranks[ROW_COMPLETIONS_MAX],
-                    Arena *arena);
+/* What a judgment says about the order of the completions. */
+typedef enum JudgmentOrder {
+    ORDER_NONE,    /* nothing (cannot judge) */
+    ORDER_BAD,     /* all are bad */
+    ORDER_TIE,     /* all are equal */
+    ORDER_CHOICE,  /* one is better than the others; of those nothing is known */
+    ORDER_RANKING, /* all have a rank; the same rank is a tie */
+} JudgmentOrder;
+
+/* ranks[i] = rank of completion i, from 0 for the best; set for CHOICE and RANKING. A ranking says
+ * more than a choice and is preferred where there are both. */
+JudgmentOrder judgment_order(const RowJudgment *judgment, int count,
+                             int ranks[ROW_COMPLETIONS_MAX], Arena *arena);
 
 #endif
