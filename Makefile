@@ -143,6 +143,7 @@ $(OUT)/%.o: %.c Makefile | $(GENERATED)
 	$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 $(OUT)/server/db/sql.o: $(QUERIES)
+$(OUT)/server/formats/demo.o: schema/demo.jsonl
 $(OUT)/server/db/migrate.o: $(MIGRATIONS)
 
 c-tests: $(C_TESTS)

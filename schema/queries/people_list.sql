@@ -1,4 +1,4 @@
--- lane: slow
+-- lane: bulk
 -- Everybody whose answers a project may hold: imported names, and accounts and keys that answered.
 -- $1 project id
 -- $2 principal id, or null for the command line

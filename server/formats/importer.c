@@ -220,7 +220,7 @@ static int by_line(const void *a, const void *b)
 static void settle(Importer *importer, Gather *gather)
 {
     qsort(gather->refusals, (size_t)gather->refusal_count, sizeof gather->refusals[0], by_line);
-    for (int i = 0; i < gather->refusal_count && buf_ok(&gather->texts); i++) {
+    for (int i = 0; i < gather->refusal_count && importer->options.refuse; i++) {
         const Source *source = &gather->refusals[i];
         const char *texts = gather->texts.data;
         ImportRefusal refusal = {source->line, texts + source->error, texts + source->pointer,
