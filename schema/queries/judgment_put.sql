@@ -28,9 +28,9 @@ place as materialized (      -- locked only when a new answer needs room
       from held join comparison c on c.project_id = held.project_id and c.id = held.comparison_id
      where held.feedback_id is null and held.problem is null
        for update of c),
-mapped as materialized (
-    select held.*, choice_to_index(shown, $4::text) as choice,
-           slots_map_detail(shown, $6::jsonb, false) as detail
+mapped as materialized (     -- only what fits the task can be mapped
+    select held.*, case when problem is null then choice_to_index(shown, $4::text) end as choice,
+           case when problem is null then slots_map_detail(shown, $6::jsonb, false) end as detail
       from held),
 decided as materialized (
     select m.*, prior.at as prior_at, case

@@ -39,6 +39,8 @@ static void opened(Req *req, const Rows *rows)
         reply_fail(req, ERR_unauthenticated, NULL, "login or password is wrong");
         return;
     }
+    if (req->caller.known)
+        auth_forget(req->worker); /* the session that was replaced */
     auth_set_cookie(req, in->token);
     session_reply(req, rows_uuid(rows, 0, 0), 200);
 }
