@@ -85,8 +85,8 @@ static void sweep(Http *http)
         if (conn->busy || now - conn->since_us < limit_s * 1000000) continue;
         shutdown(conn->fd, SHUT_RDWR);
     }
-    /* A client that leaves right behind some bytes of its body goes unnoticed: the end of the stream
-     * came with the bytes, so the edge-triggered poll does not tell of it again. */
+    /* A client that leaves right behind some bytes of its body goes unnoticed: the end of the
+     * stream came with the bytes, so the edge-triggered poll does not tell of it again. */
     for (const ReqPrivate *p = http->live; p != NULL; p = p->next) {
         char byte;
         if (p->phase != PHASE_BODY || p->parked || p->conn == NULL) continue;
