@@ -208,9 +208,9 @@ bool cli_project(Cli *cli, const char *slug, int64_t *id)
     bool found = rows_count(rows) > 0;
     *id = rows_int(rows, 0, 0);
     rows_release(rows);
-    return found || err_set(&cli->err, &cli->arena, ERR_not_found, NULL,
-                            "there is no project \"%s\"; `aileron project add %s` makes it", slug,
-                            slug);
+    return found ||
+           err_set(&cli->err, &cli->arena, ERR_not_found, NULL,
+                   "there is no project \"%s\"; `aileron project add %s` makes it", slug, slug);
 }
 
 bool cli_is_role(const char *role)

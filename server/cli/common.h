@@ -1,8 +1,9 @@
 /* common.h - what the commands share: options, the database, messages, results as JSON.
  *
- * A command is: cli_begin, cli_connect, its statements, cli_end. A Cli owns its arena, its connection
- * and, when no server runs on the data directory, the embedded PostgreSQL it has started for itself;
- * cli_end gives all of it back, and an interrupted command stops what it had started, too. */
+ * A command is: cli_begin, cli_connect, its statements, cli_end. A Cli owns its arena, its
+ * connection and, when no server runs on the data directory, the embedded PostgreSQL it has started
+ * for itself; cli_end gives all of it back, and an interrupted command stops what it had started,
+ * too. */
 #ifndef AILERON_CLI_COMMON_H
 #define AILERON_CLI_COMMON_H
 
@@ -39,8 +40,8 @@ typedef struct Cli {
     char **argv;
 } Cli;
 
-/* Reads the command's options, then the general ones. False: the command ends with *status (help was
- * printed, or the usage was wrong). argv[0] is the command's name. */
+/* Reads the command's options, then the general ones. False: the command ends with *status (help
+ * was printed, or the usage was wrong). argv[0] is the command's name. */
 MUST_CHECK bool cli_begin(Cli *cli, int argc, char **argv, const char *usage,
                           const CliOption *options, size_t count, int *status);
 /* Opens the database: --database, or the data directory's own, migrated when it is new. False: the

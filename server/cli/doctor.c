@@ -55,8 +55,9 @@ static void say(Doctor *doctor, Verdict verdict, const char *check, const char *
                mend ? "\n                          mend: " : "", mend ? mend : "");
         return;
     }
-    buf_put_format(&doctor->out, "%s{\"check\":\"%s\",\"status\":\"%s\",\"detail\":",
-                   first ? "" : ",", check, verdict_names[verdict]);
+    buf_put_format(&doctor->out,
+                   "%s{\"check\":\"%s\",\"status\":\"%s\",\"detail\":", first ? "" : ",", check,
+                   verdict_names[verdict]);
     json_put_text(&doctor->out, str_from(detail));
     buf_put_text(&doctor->out, ",\"mend\":");
     json_put_text(&doctor->out, str_from(mend));
@@ -116,8 +117,10 @@ static bool has_database(Doctor *doctor)
     if (doctor->cli.config.database[0]) return true;
     snprintf(path, sizeof path, "%s/postgres", doctor->cli.config.data);
     if (access(path, F_OK) == 0) return true;
-    say(doctor, VERDICT_FAIL, "database", "start the server once (`aileron serve`), or name the "
-        "right directory with --data", "there is no database in %s", doctor->cli.config.data);
+    say(doctor, VERDICT_FAIL, "database",
+        "start the server once (`aileron serve`), or name the "
+        "right directory with --data",
+        "there is no database in %s", doctor->cli.config.data);
     return false;
 }
 
@@ -167,8 +170,8 @@ static void check_server(Doctor *doctor)
     check_on(doctor, rows, "data_checksums", VERDICT_WARN,
              "stop PostgreSQL and run pg_checksums --enable");
     int64_t most = rows_int(rows, 0, rows_column(rows, "max_connections"));
-    long workers = doctor->cli.config.workers > 0 ? doctor->cli.config.workers
-                                                  : sysconf(_SC_NPROCESSORS_ONLN);
+    long workers =
+        doctor->cli.config.workers > 0 ? doctor->cli.config.workers : sysconf(_SC_NPROCESSORS_ONLN);
     say(doctor, most < workers * LANES_PER_WORKER + 10 ? VERDICT_WARN : VERDICT_OK, "connections",
         "raise max_connections, or start fewer --workers",
         "%" PRId64 " allowed, up to %ld used by %ld workers", most, workers * LANES_PER_WORKER,
@@ -194,7 +197,8 @@ static void check_schema(Doctor *doctor)
     }
     bool same = rows_bool(rows, 0, rows_column(rows, "same_cluster"));
     say(doctor, same ? VERDICT_OK : VERDICT_WARN, "ledger",
-        "run `aileron migrate`: the database was restored elsewhere and its transaction ids must be "
+        "run `aileron migrate`: the database was restored elsewhere and its transaction ids must "
+        "be "
         "moved up",
         same ? "transaction ids belong to this cluster" : "restored from another cluster");
     bool ahead = rows_bool(rows, 0, rows_column(rows, "has_partition"));
@@ -238,7 +242,8 @@ int doctor_command(int argc, char **argv)
     }
     int failed = doctor.counts[VERDICT_FAIL], warned = doctor.counts[VERDICT_WARN];
     if (doctor.json) {
-        /* Where psql and pg_dump find the embedded cluster; an URL may hold a password: not shown. */
+        /* Where psql and pg_dump find the embedded cluster; an URL may hold a password: not shown.
+         */
         const Cluster *cluster = doctor.cli.cluster;
         buf_put_format(&doctor.out, "],\"failed\":%d,\"warned\":%d,\"database\":", failed, warned);
         json_put_text(&doctor.out, str_from(cluster ? cluster_url(cluster) : NULL));

@@ -17,8 +17,9 @@ static int add(Cli *cli, const char *slug, const char *role, const char *name, b
     if (!cli_project(cli, slug, &project)) return cli_fail(cli);
     crypto_token_new(token, hash);
     Str prefix = arena_printf(&cli->arena, "ak_%.*s", KEY_PREFIX_CHARS, token);
-    const DbParam params[] = {db_int(project), db_null(), db_uuid(uuid_new()),
-                              db_bytes(hash, sizeof hash), db_text(prefix), db_text(str_from(role)),
+    const DbParam params[] = {db_int(project),         db_null(),
+                              db_uuid(uuid_new()),     db_bytes(hash, sizeof hash),
+                              db_text(prefix),         db_text(str_from(role)),
                               db_text(str_from(name)), db_uuid(uuid_new())};
     if (!cli_query(cli, SQL_key_add, params, LEN(params), &rows)) return cli_fail(cli);
     if (json) {

@@ -14,9 +14,9 @@ static bool find_account(Cli *cli, const char *login, Uuid *id)
     bool found = rows_count(rows) > 0;
     *id = rows_uuid(rows, 0, 0);
     rows_release(rows);
-    return found || err_set(&cli->err, &cli->arena, ERR_not_found, NULL,
-                            "there is no account \"%s\"; `aileron user add %s` makes it", login,
-                            login);
+    return found ||
+           err_set(&cli->err, &cli->arena, ERR_not_found, NULL,
+                   "there is no account \"%s\"; `aileron user add %s` makes it", login, login);
 }
 
 static int make_link(Cli *cli, const char *login, bool json)
@@ -60,7 +60,6 @@ int link_command(int argc, char **argv)
     const CliOption options[] = {{"json", NULL, &json, NULL, "result as JSON"}};
     if (!cli_begin(&cli, argc, argv, "aileron link LOGIN [--json]", options, LEN(options), &status))
         return status;
-    if (cli.argc != 1)
-        return cli_end(&cli, cli_misuse(&cli, "exactly one login is needed"));
+    if (cli.argc != 1) return cli_end(&cli, cli_misuse(&cli, "exactly one login is needed"));
     return cli_end(&cli, make_link(&cli, cli.argv[0], json));
 }

@@ -20,7 +20,8 @@ static bool read_settings(Cli *cli, const char *path, Str *out)
     size_t length = text ? fread(text, 1, SETTINGS_BYTES_MAX, file) : 0;
     fclose(file);
     if (length == SETTINGS_BYTES_MAX)
-        return err_set(&cli->err, &cli->arena, ERR_too_large, NULL, "%s is larger than 1 MiB", path);
+        return err_set(&cli->err, &cli->arena, ERR_too_large, NULL, "%s is larger than 1 MiB",
+                       path);
     json_t *settings = json_parse((Str){text, length}, &cli->arena, &cli->err);
     if (!settings) return false;
     bool ok = json_is_object(settings)

@@ -48,11 +48,14 @@ static int add(Cli *cli, const char *login, const char *name, bool admin, bool b
     crypto_token_new(token, hash);
     if (by_password && !read_password(cli, encoded)) return cli_fail(cli);
     if (!cli_connect(cli)) return CLI_FAILED;
-    const DbParam params[] = {
-        db_uuid(uuid_new()), db_text(str_from(login)), db_text(str_from(name)), db_bool(admin),
-        by_password ? db_null() : db_bytes(hash, sizeof hash),
-        db_uuid(uuid_new()), db_null(),
-        by_password ? db_text(str_from(encoded)) : db_null()};
+    const DbParam params[] = {db_uuid(uuid_new()),
+                              db_text(str_from(login)),
+                              db_text(str_from(name)),
+                              db_bool(admin),
+                              by_password ? db_null() : db_bytes(hash, sizeof hash),
+                              db_uuid(uuid_new()),
+                              db_null(),
+                              by_password ? db_text(str_from(encoded)) : db_null()};
     if (!cli_query(cli, SQL_account_add, params, LEN(params), &rows)) return cli_fail(cli);
 
     Str link = by_password ? (Str){NULL, 0} : cli_link(cli, token);

@@ -115,8 +115,7 @@ void lane_read(Lane *lane)
         if (PQstatus(lane->conn) == CONNECTION_BAD) break;
     }
     if (alive && PQstatus(lane->conn) != CONNECTION_BAD) return;
-    lane_break(lane, conn_message(lane->conn, &lane->db->scratch));
-    arena_reset(&lane->db->scratch);
+    lane_break_conn(lane);
 }
 
 static bool send_one(Lane *lane, RequestQueue *from, bool sync_after)
@@ -155,12 +154,10 @@ static bool launch_batch(Lane *lane)
 void lane_launch(Lane *lane)
 {
     bool sent = true;
-    if (lane->kind->batches)
-        sent = launch_batch(lane);
+    if (lane->kind->batches) sent = launch_batch(lane);
     while (!lane->kind->batches && sent && lane->waiting.count > 0 &&
            lane->in_flight.count < DB_PIPELINE_DEPTH_MAX)
         sent = send_one(lane, &lane->waiting, true);
     if (sent) return;
-    lane_break(lane, conn_message(lane->conn, &lane->db->scratch));
-    arena_reset(&lane->db->scratch);
+    lane_break_conn(lane);
 }

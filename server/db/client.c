@@ -4,10 +4,6 @@
 #include <stdlib.h>
 #include "../base/log.h"
 
-static void drop_notice(void *context UNUSED, const PGresult *result UNUSED)
-{
-}
-
 DbClient *db_client_open(const char *url, Arena *arena, Err *err)
 {
     DbClient *client = calloc(1, sizeof *client);
@@ -20,9 +16,11 @@ DbClient *db_client_open(const char *url, Arena *arena, Err *err)
         db_client_close(client);
         return NULL;
     }
-    PQsetNoticeReceiver(client->conn, drop_notice, NULL);
-    if (db_client_script(client, "set timezone = 'UTC'; set datestyle = 'ISO';"
-                                 " set bytea_output = 'hex'", arena, err))
+    PQsetNoticeReceiver(client->conn, db_drop_notice, NULL);
+    if (db_client_script(client,
+                         "set timezone = 'UTC'; set datestyle = 'ISO';"
+                         " set bytea_output = 'hex'",
+                         arena, err))
         return client;
     db_client_close(client);
     return NULL;

@@ -22,6 +22,12 @@
 
 enum LockByte { LOCK_BYTE_SERVE, LOCK_BYTE_START, LOCK_BYTE_USERS };
 
+void path_set(Path out, const char *path)
+{
+    int n = snprintf(out, PATH_MAX, "%s", path);
+    assert(n < PATH_MAX);
+}
+
 bool path_join(Path out, const char *dir, const char *name, Arena *arena, Err *err)
 {
     int n = snprintf(out, PATH_MAX, "%s/%s", dir, name);
@@ -69,10 +75,14 @@ static bool open_data_dir(Cluster *cluster, const char *data_dir, Arena *arena, 
     if (strlen(data_dir) >= PATH_MAX || !make_parents(data_dir) ||
         !realpath(data_dir, cluster->data_dir))
         return err_set(err, arena, ERR_unavailable, NULL,
-                       "cannot make the data directory %s: %s; choose another with --data", data_dir,
-                       strerror(errno));
-    struct stat at; /* root's: the unprivileged account must be able to pass through, not to look */
-    if (geteuid() == 0 && stat(cluster->data_dir, &at) == 0 && !(at.st_mode & S_IXOTH) &&
+                       "cannot make the data directory %s: %s; choose another with --data",
+                       data_dir, strerror(errno));
+    struct stat at;
+    if (stat(cluster->data_dir, &at) != 0 || !S_ISDIR(at.st_mode))
+        return err_set(err, arena, ERR_unavailable, NULL,
+                       "%s is not a directory; choose another with --data", cluster->data_dir);
+    /* Root's: the unprivileged account must be able to pass through, though not to look. */
+    if (geteuid() == 0 && !(at.st_mode & S_IXOTH) &&
         chmod(cluster->data_dir, (at.st_mode & 07777) | S_IXGRP | S_IXOTH) != 0)
         log_event(LOG_WARN, "data_dir", "cannot chmod %s: %s", cluster->data_dir, strerror(errno));
     Path lock_path;
@@ -98,24 +108,27 @@ static bool lock_serve(const Cluster *cluster, Arena *arena, Err *err)
     }
     ssize_t n = pread(cluster->lock_fd, pid, sizeof pid - 1, 0);
     pid[n > 0 ? n : 0] = '\0';
-    return err_set(err, arena, ERR_conflict, NULL,
-                   "another aileron server (process %d) already uses the data directory %s; stop it "
-                   "or choose another with --data",
-                   atoi(pid), cluster->data_dir);
+    return err_set(
+        err, arena, ERR_conflict, NULL,
+        "another aileron server (process %d) already uses the data directory %s; stop it "
+        "or choose another with --data",
+        (int)strtol(pid, NULL, 10), cluster->data_dir);
 }
 
 static bool make_url(Cluster *cluster)
 {
-    size_t room = 2 * strlen(cluster->socket_dir) + 128;
-    cluster->url = malloc(room);
-    if (!cluster->url) return false;
-    char *out = stpcpy(cluster->url, "host='");
+    Buf url;
+    buf_init(&url, 4 * PATH_MAX);
+    buf_put_text(&url, "host='");
     for (const char *c = cluster->socket_dir; *c; c++) {
-        if (*c == '\'' || *c == '\\') *out++ = '\\';
-        *out++ = *c;
+        if (*c == '\'' || *c == '\\') buf_put_char(&url, '\\');
+        buf_put_char(&url, *c);
     }
-    strcpy(out, "' port=" CLUSTER_PORT " user=" CLUSTER_USER " dbname=" CLUSTER_DATABASE);
-    return true;
+    buf_put_text(&url, "' port=" CLUSTER_PORT " user=" CLUSTER_USER " dbname=" CLUSTER_DATABASE);
+    buf_put_char(&url, '\0');
+    cluster->url = buf_ok(&url) ? strdup(url.data) : NULL;
+    buf_release(&url);
+    return cluster->url != NULL;
 }
 
 /* The database of a new cluster; also when the first start was interrupted before it was made. */

@@ -1,8 +1,9 @@
 /* cluster.h - the embedded PostgreSQL: a private cluster under the data directory.
  *
- * DIR/postgres is the cluster, DIR/run its unix socket, DIR/postgres.log its log. It is started as an
- * unprivileged user when we are root (the `postgres` account, else `nobody`), with no TCP listener,
- * and stopped with its owner. Only one owner at a time: an flock on DIR/aileron.lock. */
+ * DIR/postgres is the cluster, DIR/run its unix socket, DIR/postgres.log its log. It is started as
+ * an unprivileged user when we are root (the `postgres` account, else `nobody`), with no TCP
+ * listener, and stopped when the last process that uses it leaves. DIR/aileron.lock (file locks,
+ * gone with the process) admits one server at a time and any number of commands beside it. */
 #ifndef AILERON_CLUSTER_H
 #define AILERON_CLUSTER_H
 

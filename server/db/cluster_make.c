@@ -1,4 +1,5 @@
-/* cluster_make.c - before the postmaster runs: its account, its programs, initdb, its directories. */
+/* cluster_make.c - before the postmaster runs: its account, its programs, initdb, its directories.
+ */
 #include "cluster_internal.h"
 
 #include <errno.h>
@@ -98,7 +99,7 @@ static void consider(Cluster *cluster, const char *dir, int wanted, int *best)
     if (wanted ? major != wanted : major < CLUSTER_MAJOR_MIN) return;
     if (major <= *best || strlen(dir) >= PATH_MAX) return;
     *best = major;
-    strcpy(cluster->bin_dir, dir);
+    path_set(cluster->bin_dir, dir);
 }
 
 static void consider_pg_config(Cluster *cluster, int wanted, int *best)
@@ -162,7 +163,7 @@ static bool reachable(const Cluster *cluster)
 /* Where the cluster is to stand: DIR, or a directory of its own that the account can reach. */
 static bool choose_home(const Cluster *cluster, Path home, Arena *arena, Err *err)
 {
-    strcpy(home, cluster->data_dir);
+    path_set(home, cluster->data_dir);
     if (reachable(cluster)) return true;
     snprintf(home, PATH_MAX, "%s/%08x", CLUSTER_ELSEWHERE, (unsigned)crypto_random_u64());
     bool made = (mkdir(CLUSTER_ELSEWHERE, 0711) == 0 || errno == EEXIST) && mkdir(home, 0711) == 0;
@@ -223,12 +224,22 @@ static bool append_settings(const char *target)
     return fclose(file) == 0 && ok;
 }
 
-static const char *initdb_complaint(const char *output)
+/* Fills err from what initdb said: its first complaint, or that the disk is full. */
+static bool initdb_failed(const char *target, char *output, Arena *arena, Err *err)
 {
-    const char *at = strstr(output, "initdb: error:");
+    if (strstr(output, "No space left") || strstr(output, "free disk space"))
+        return err_set(
+            err, arena, ERR_unavailable, NULL,
+            "the disk is too full to make the database in %s: free some space (a cluster "
+            "takes 60 MiB, and grows), or choose another with --data",
+            target);
+    char *at = strstr(output, "initdb: error:");
     if (!at) at = strstr(output, "FATAL:");
     if (!at) at = strstr(output, "error");
-    return at ? at : output;
+    if (!at) at = output;
+    at[strcspn(at, "\n")] = '\0';
+    return err_set(err, arena, ERR_unavailable, NULL, "cannot make the database cluster %s: %s",
+                   target, at);
 }
 
 /* Made under another name and renamed when complete, so an interrupted one is never taken for a
@@ -251,9 +262,7 @@ bool cluster_initdb(Cluster *cluster, Arena *arena, Err *err)
     if (!make_dir(cluster, target))
         return err_set(err, arena, ERR_unavailable, NULL, "cannot make %s: %s", target,
                        strerror(errno));
-    if (!run_initdb(cluster, target, output))
-        return err_set(err, arena, ERR_unavailable, NULL, "cannot make the database cluster %s: %s",
-                       target, initdb_complaint(output));
+    if (!run_initdb(cluster, target, output)) return initdb_failed(target, output, arena, err);
     bool linked = strcmp(home, cluster->data_dir) == 0;
     bool ok = append_settings(target) && rename(target, final) == 0 &&
               (linked || symlink(final, link) == 0);
@@ -271,7 +280,7 @@ static bool short_socket_dir(const Cluster *cluster, const char *run, Path out)
     if (realpath(run, out) && stat(out, &at) == 0 && at.st_uid == cluster->uid &&
         strlen(out) + strlen("/.s.PGSQL." CLUSTER_PORT) <= CLUSTER_SOCKET_PATH_MAX)
         return true;
-    strcpy(out, "/tmp/aileron-XXXXXX");
+    path_set(out, "/tmp/aileron-XXXXXX");
     if (unlink(run) != 0 && errno != ENOENT && rmdir(run) != 0) return false;
     return mkdtemp(out) && make_dir(cluster, out) && symlink(out, run) == 0;
 }
@@ -283,7 +292,7 @@ bool cluster_settle_paths(Cluster *cluster, Arena *arena, Err *err)
     if (!realpath(link, cluster->pg_dir))
         return err_set(err, arena, ERR_unavailable, NULL, "cannot open %s: %s", link,
                        strerror(errno));
-    strcpy(home, cluster->pg_dir);
+    path_set(home, cluster->pg_dir);
     *strrchr(home, '/') = '\0';
     if (!path_join(run, home, "run", arena, err)) return false;
     struct stat at;
@@ -291,7 +300,7 @@ bool cluster_settle_paths(Cluster *cluster, Arena *arena, Err *err)
     bool fits = strlen(run) + strlen("/.s.PGSQL." CLUSTER_PORT) <= CLUSTER_SOCKET_PATH_MAX;
     bool ok;
     if (fits && !is_link) {
-        strcpy(cluster->socket_dir, run);
+        path_set(cluster->socket_dir, run);
         ok = make_dir(cluster, run);
     } else {
         ok = short_socket_dir(cluster, run, cluster->socket_dir);

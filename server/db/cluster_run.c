@@ -56,8 +56,9 @@ static bool pid_file_read(const Cluster *cluster, PidFile *out)
     if (!file) return false;
     for (int i = 0; i < PID_FILE_LINES && fgets(line, sizeof line, file); i++) {
         line[strcspn(line, "\n")] = '\0';
-        if (i == 0) out->pid = (pid_t)abs(atoi(line)); /* negative: a single-user backend */
-        if (i == PID_LINE_SOCKET_DIR) strcpy(out->socket_dir, line);
+        if (i == 0)
+            out->pid = (pid_t)labs(strtol(line, NULL, 10)); /* negative: a single-user backend */
+        if (i == PID_LINE_SOCKET_DIR) path_set(out->socket_dir, line);
         if (i == PID_LINE_STATUS) out->is_ready = strncmp(line, "ready", 5) == 0;
     }
     fclose(file);
@@ -81,7 +82,7 @@ pid_t cluster_find_running(const Cluster *cluster, Path socket_dir)
     PidFile file;
     if (!pid_file_read(cluster, &file)) return 0;
     if (is_our_postmaster(cluster, file.pid)) {
-        if (file.socket_dir[0]) strcpy(socket_dir, file.socket_dir);
+        if (file.socket_dir[0]) path_set(socket_dir, file.socket_dir);
         return file.pid;
     }
     /* PostgreSQL itself would refuse to start when an unrelated process has that number now. */
@@ -98,7 +99,8 @@ void cluster_rotate_log(const Cluster *cluster)
 {
     struct stat at;
     if (stat(cluster->log_path, &at) != 0 || at.st_size < CLUSTER_LOG_MAX) return;
-    /* The postmaster keeps its descriptor (appending), so the file is copied and cut, not renamed. */
+    /* The postmaster keeps its descriptor (appending), so the file is copied and cut, not renamed.
+     */
     Path old;
     int n = snprintf(old, sizeof old, "%s.1", cluster->log_path);
     FILE *from = n < PATH_MAX ? fopen(cluster->log_path, "re") : NULL;

@@ -15,7 +15,7 @@ void db_keywords(DbKeywords *out, const char *url, const char *application)
 }
 
 /* Server notices are of no interest to anyone; libpq would print them on standard error. */
-static void drop_notice(void *context UNUSED, const PGresult *result UNUSED)
+void db_drop_notice(void *context UNUSED, const PGresult *result UNUSED)
 {
 }
 
@@ -24,6 +24,6 @@ PGconn *db_connect_start(const char *url, const char *application)
     DbKeywords with;
     db_keywords(&with, url, application);
     PGconn *conn = PQconnectStartParams(with.keywords, with.values, 1);
-    if (conn) PQsetNoticeReceiver(conn, drop_notice, NULL);
+    if (conn) PQsetNoticeReceiver(conn, db_drop_notice, NULL);
     return conn;
 }

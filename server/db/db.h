@@ -2,15 +2,17 @@
  *
  * A Db belongs to one thread. Statements are the files of schema/queries (sql.h), prepared on every
  * connection. A send copies its parameters; `done` is called exactly once, on the same thread, from
- * db_pump, with either rows (err == NULL) or err (rows == NULL); both are valid during the call only.
+ * db_pump, with either rows (err == NULL) or err (rows == NULL), both valid during the call only.
  *
- * Lanes: FAST  pipelined, one Sync a statement; reads.            statement_timeout 5 s
- *        WRITE group commit: up to DB_BATCH_MAX statements pipelined under one Sync, one commit; the
- *              next batch gathers while it is in flight. If one fails the batch is sent again with a
- *              Sync each, so that only the culprit fails (deadlocks 40P01/40001 are retried then too).
- *              `done` runs after the commit has been confirmed, never before.
- *        SLOW  like FAST on its own connection; statistics.        statement_timeout 60 s
- *        BULK  like FAST on its own connection; import batches.     statement_timeout 60 s
+ * Lanes are connections, each with a statement_timeout of its own:
+ * - FAST, 5 s: reads, pipelined, one Sync a statement.
+ * - WRITE, 10 s: group commit. Up to DB_BATCH_MAX statements are pipelined under one Sync, which is
+ *   one commit; the next batch gathers while it is in flight. If one fails the batch is sent again
+ *   with a Sync each, so that only the culprit fails (deadlocks 40P01, 40001 are tried again then).
+ *   `done` runs after the commit has been confirmed, never before.
+ * - SLOW, 60 s: like FAST; statistics.
+ * - BULK, 60 s: like FAST; import batches.
+ *
  * Streams (exports) take a connection of their own, at most DB_STREAMS_MAX a worker. */
 #ifndef AILERON_DB_H
 #define AILERON_DB_H
@@ -20,8 +22,8 @@
 #include "sql.h"
 
 enum {
-    DB_BATCH_MAX = 64,     /* statements in one group commit */
-    DB_QUEUE_MAX = 4096,   /* statements waiting or in flight in one lane; more: ERR_unavailable */
+    DB_BATCH_MAX = 64,   /* statements in one group commit */
+    DB_QUEUE_MAX = 4096, /* statements waiting or in flight in one lane; more: ERR_unavailable */
     DB_PARAMS_MAX = 40,
     DB_STREAMS_MAX = 4,
 };
@@ -34,12 +36,12 @@ typedef struct DbParam {
     char small[40]; /* storage for numbers and ids; value may point here (use the constructors) */
 } DbParam;
 
-DbParam db_text(Str text);              /* NULL when text.ptr is NULL */
+DbParam db_text(Str text); /* NULL when text.ptr is NULL */
 DbParam db_int(int64_t value);
 DbParam db_real(double value);
 DbParam db_bool(bool value);
 DbParam db_uuid(Uuid id);
-DbParam db_bytes(const void *bytes, size_t n); /* bytea, sent in binary */
+DbParam db_bytes(const void *bytes, size_t n);  /* bytea, sent in binary */
 DbParam db_binary(const void *bytes, size_t n); /* any type's binary format, e.g. arrays */
 DbParam db_null(void);
 
@@ -55,7 +57,8 @@ typedef struct DbOptions {
 MUST_CHECK Db *db_open(const DbOptions *options);
 void db_close(Db *db); /* every waiting `done` is called with ERR_unavailable first */
 
-/* An epoll descriptor that is readable when db_pump has work; db_timeout_ms bounds the wait (-1: none). */
+/* An epoll descriptor that is readable when db_pump has work; db_timeout_ms bounds the wait, -1
+ * does not. */
 int db_fd(const Db *db);
 int db_timeout_ms(const Db *db);
 void db_pump(Db *db); /* flush, read results, call `done`s, launch the next batch, reconnect */
@@ -78,9 +81,9 @@ typedef struct DbStream DbStream;
 typedef bool (*DbRow)(void *context, const Rows *row);
 
 /* Runs one statement on a connection of its own in a REPEATABLE READ, READ ONLY transaction. `done`
- * is called once at the end (rows NULL; err NULL when complete). NULL with err when none is free. */
-MUST_CHECK DbStream *db_stream_open(Db *db, SqlId id, const DbParam *params, size_t count, DbRow row,
-                                    DbDone done, void *context, Err *err);
+ * is called once at the end (rows NULL; err NULL when complete). NULL with err: none is free. */
+MUST_CHECK DbStream *db_stream_open(Db *db, SqlId id, const DbParam *params, size_t count,
+                                    DbRow row, DbDone done, void *context, Err *err);
 void db_stream_resume(DbStream *stream);
 /* Gives the stream up (client gone); `done` is not called any more. */
 void db_stream_cancel(DbStream *stream);

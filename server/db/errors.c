@@ -54,8 +54,8 @@ static const ConstraintRow constraints[] = {
     {"member_account_id_fkey", ERR_not_found, "/login", "there is no such account", false},
     {"member_project_id_fkey", ERR_not_found, NULL, "there is no such project", false},
     {"invite_uses_valid", ERR_gone, NULL, "this invitation has been used up", false},
-    {"completion_content_size", ERR_too_large, "/completions",
-     "a text is larger than 1 MiB", false},
+    {"completion_content_size", ERR_too_large, "/completions", "a text is larger than 1 MiB",
+     false},
     {"comparison_digest_unique", ERR_conflict, NULL, "this comparison is already there", false},
     {"comparison_completions_valid", ERR_invalid, "/completions",
      "a comparison has 2 to 9 completions", false},
@@ -103,10 +103,10 @@ bool result_retryable(const PGresult *result)
 static bool err_from_raise(Err *err, Arena *arena, const PGresult *result, const char *state)
 {
     if (strncmp(state, "AL", 2) != 0) return false;
-    int status = atoi(state + 2);
+    int status = (int)strtol(state + 2, NULL, 10);
     const char *hint = PQresultErrorField(result, PG_DIAG_MESSAGE_HINT);
     const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
-    Str pointer = arena_copy(arena, str_from(hint));
+    Str pointer = arena_copy(arena, str_from(hint && *hint ? hint : NULL));
     for (int code = ERR_malformed; code <= ERR_timeout; code++) {
         if (err_status((ErrCode)code) != status) continue;
         err_set(err, arena, (ErrCode)code, pointer.ptr, "%s", message ? message : "refused");
@@ -149,7 +149,7 @@ const char *conn_message(const PGconn *conn, Arena *arena)
     Str copy = arena_copy(arena, (Str){message, n});
     if (!copy.ptr) return "the connection failed";
     char *text = (char *)(uintptr_t)copy.ptr; /* ours: the arena's copy */
-    size_t kept = 0; /* its lines and their indents become single spaces */
+    size_t kept = 0;                          /* its lines and their indents become single spaces */
     for (size_t i = 0; i < n; i++) {
         bool space = text[i] == '\n' || text[i] == '\t' || text[i] == ' ';
         if (space && kept > 0 && text[kept - 1] == ' ') continue;

@@ -5,7 +5,7 @@
  *    +---- break (PQfinish; what was in flight gets ERR_unavailable) --+
  *
  * What waits unsent survives a break of a READY lane and goes out on the next connection; when that
- * connection fails too, the lane is `unreachable`: what waits fails and sends are refused at once. */
+ * connection fails too, the lane is `unreachable`: what waits fails, sends are refused at once. */
 #include "internal.h"
 
 #include <sys/epoll.h>
@@ -22,8 +22,8 @@ void lane_init(Lane *lane, Db *db, const LaneKind *kind)
 
 bool lane_enqueue(Lane *lane, Request *request, Err *err)
 {
-    size_t depth = (size_t)lane->waiting.count + (size_t)lane->again.count +
-                   (size_t)lane->in_flight.count;
+    size_t depth =
+        (size_t)lane->waiting.count + (size_t)lane->again.count + (size_t)lane->in_flight.count;
     size_t bytes = lane->waiting.bytes + lane->in_flight.bytes;
     const char *detail = NULL;
     if (lane->unreachable || lane->db->closing)
@@ -38,25 +38,14 @@ bool lane_enqueue(Lane *lane, Request *request, Err *err)
     return true;
 }
 
-void queue_fail(RequestQueue *queue, const char *detail)
-{
-    RequestQueue failed = *queue; /* a done may send again: never into the list being walked */
-    *queue = (RequestQueue){NULL, NULL, 0, 0};
-    for (Request *request; (request = queue_pop(&failed));) {
-        const Err err = {ERR_unavailable, detail, NULL};
-        metric_add(METRIC_db_errors_total, 1);
-        request->done(request->context, NULL, &err);
-        request_free(request);
-    }
-}
-
 static int64_t backoff_us(int attempts)
 {
     int64_t ms = DB_BACKOFF_FIRST_MS;
     for (int i = 1; i < attempts && ms < DB_BACKOFF_MAX_MS; i++) ms *= 2;
     if (ms > DB_BACKOFF_MAX_MS) ms = DB_BACKOFF_MAX_MS;
-    int64_t jitter = (int64_t)(crypto_random_u64() % 1000); /* so that lanes do not come as a crowd */
-    return ms * 500 + ms * jitter;                          /* half to one and a half of it */
+    int64_t jitter =
+        (int64_t)(crypto_random_u64() % 1000); /* so that lanes do not come as a crowd */
+    return ms * 500 + ms * jitter;             /* half to one and a half of it */
 }
 
 void lane_break(Lane *lane, const char *why)
@@ -86,14 +75,19 @@ void lane_break(Lane *lane, const char *why)
     }
 }
 
+void lane_break_conn(Lane *lane)
+{
+    lane_break(lane, conn_message(lane->conn, &lane->db->scratch));
+    arena_reset(&lane->db->scratch);
+}
+
 static void lane_connect(Lane *lane, int64_t now_us)
 {
     lane->state = LANE_CONNECTING;
     lane->due_us = now_us + (int64_t)DB_CONNECT_TIMEOUT_MS * 1000;
     lane->conn = db_connect_start(lane->db->url, lane->kind->application);
     if (!lane->conn || PQstatus(lane->conn) == CONNECTION_BAD) {
-        lane_break(lane, conn_message(lane->conn, &lane->db->scratch));
-        arena_reset(&lane->db->scratch);
+        lane_break_conn(lane);
         return;
     }
     watch_set(lane->db, &lane->watch, PQsocket(lane->conn), EPOLLOUT);
@@ -103,8 +97,7 @@ static void lane_connect_step(Lane *lane)
 {
     PostgresPollingStatusType step = PQconnectPoll(lane->conn);
     if (step == PGRES_POLLING_FAILED) {
-        lane_break(lane, conn_message(lane->conn, &lane->db->scratch));
-        arena_reset(&lane->db->scratch);
+        lane_break_conn(lane);
         return;
     }
     if (step == PGRES_POLLING_OK) lane_prepare_start(lane);
@@ -120,8 +113,7 @@ static void lane_flush(Lane *lane)
 {
     int left = PQflush(lane->conn);
     if (left < 0) {
-        lane_break(lane, conn_message(lane->conn, &lane->db->scratch));
-        arena_reset(&lane->db->scratch);
+        lane_break_conn(lane);
         return;
     }
     watch_set(lane->db, &lane->watch, PQsocket(lane->conn), left ? EPOLLIN | EPOLLOUT : EPOLLIN);

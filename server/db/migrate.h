@@ -5,8 +5,8 @@
 #include "db.h"
 
 /* Applies what is missing of schema/migrations, each in its own transaction, and records name and
- * BLAKE2b of each; an applied migration whose text has changed, or an unknown newer one, is an error
- * that says so. Then runs schema upkeep (select schema_upkeep($1)): partitions ahead, and the
+ * BLAKE2b of each; an applied migration whose text has changed, or an unknown newer one, is an
+ * error that says so. Then runs schema upkeep (select schema_upkeep($1)): partitions ahead, and the
  * transaction-id offset when the database has been restored into another cluster.
  * *applied (may be NULL) gets the number applied. */
 MUST_CHECK bool migrate_run(DbClient *client, int *applied, Arena *arena, Err *err);

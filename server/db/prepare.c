@@ -6,8 +6,8 @@
 #include "../base/log.h"
 #include "../base/metrics.h"
 
-/* Short statements walk indexes, whatever the statistics of an empty or just filled table suggest: a
- * generic plan that hashes a million comparisons for one lease costs a second instead of half a
+/* Short statements walk indexes, whatever the statistics of an empty or just filled table suggest:
+ * a generic plan that hashes a million comparisons for one lease costs a second instead of half a
  * millisecond (measured, 1,000,000 open comparisons). Long statements choose freely.
  * Plans are made once and do not depend on the parameters: without this the sixth execution may
  * change the plan, and planning costs more than most of our statements. */

@@ -1,11 +1,12 @@
 /* request.c - parameters, and the Request that carries them from db_send to its `done`.
  *
  * A Request is one block: the struct, three arrays for libpq, then the parameters' bytes. */
-#include "internal.h"
+#include "request.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include "../base/metrics.h"
 
 /* A DbParam travels by value, so `value` cannot point into its own `small`: this address stands for
  * it until the bytes are copied. */
@@ -78,7 +79,7 @@ Request *request_new(SqlId id, const DbParam *params, size_t count, DbDone done,
     char *store = (char *)(formats + count);
     for (size_t i = 0; i < count; i++) {
         const char *value = db_param_value(&params[i]);
-        if (!value) continue; /* calloc: NULL is SQL NULL */
+        if (!value) continue;                   /* calloc: NULL is SQL NULL */
         memcpy(store, value, params[i].length); /* the NUL is calloc's */
         values[i] = store;
         lengths[i] = (int)params[i].length;
@@ -127,15 +128,14 @@ Request *queue_pop(RequestQueue *queue)
     return request;
 }
 
-void queue_append(RequestQueue *queue, RequestQueue *from)
+void queue_fail(RequestQueue *queue, const char *detail)
 {
-    if (!from->head) return;
-    if (queue->tail)
-        queue->tail->next = from->head;
-    else
-        queue->head = from->head;
-    queue->tail = from->tail;
-    queue->count += from->count;
-    queue->bytes += from->bytes;
-    *from = (RequestQueue){NULL, NULL, 0, 0};
+    RequestQueue failed = *queue; /* a done may send again: never into the list being walked */
+    *queue = (RequestQueue){NULL, NULL, 0, 0};
+    for (Request *request; (request = queue_pop(&failed));) {
+        const Err err = {ERR_unavailable, detail, NULL};
+        metric_add(METRIC_db_errors_total, 1);
+        request->done(request->context, NULL, &err);
+        request_free(request);
+    }
 }

@@ -64,17 +64,10 @@ int64_t row_element_int(Str element)
     uint32_t four;
     uint64_t eight;
     switch (element.len) {
-    case 2:
-        memcpy(&two, element.ptr, 2);
-        return (int16_t)be16toh(two);
-    case 4:
-        memcpy(&four, element.ptr, 4);
-        return (int32_t)be32toh(four);
-    case 8:
-        memcpy(&eight, element.ptr, 8);
-        return (int64_t)be64toh(eight);
-    default:
-        return 0;
+    case 2: memcpy(&two, element.ptr, 2); return (int16_t)be16toh(two);
+    case 4: memcpy(&four, element.ptr, 4); return (int32_t)be32toh(four);
+    case 8: memcpy(&eight, element.ptr, 8); return (int64_t)be64toh(eight);
+    default: return 0;
     }
 }
 
@@ -212,9 +205,7 @@ static void put_timestamp(Buf *out, Str text)
 static void put_value(Buf *out, Oid type, Str text)
 {
     switch (type) {
-    case OID_BOOL:
-        buf_put_text(out, text.ptr[0] == 't' ? "true" : "false");
-        return;
+    case OID_BOOL: buf_put_text(out, text.ptr[0] == 't' ? "true" : "false"); return;
     case OID_FLOAT4:
     case OID_FLOAT8:
     case OID_NUMERIC: /* NaN and Infinity are no JSON numbers */
@@ -228,14 +219,9 @@ static void put_value(Buf *out, Oid type, Str text)
     case OID_INT8:
     case OID_OID:
     case OID_JSON:
-    case OID_JSONB:
-        buf_put_str(out, text);
-        return;
-    case OID_TIMESTAMPTZ:
-        put_timestamp(out, text);
-        return;
-    default:
-        json_put_text(out, text);
+    case OID_JSONB: buf_put_str(out, text); return;
+    case OID_TIMESTAMPTZ: put_timestamp(out, text); return;
+    default: json_put_text(out, text);
     }
 }
 

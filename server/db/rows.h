@@ -13,11 +13,11 @@ typedef struct Rows Rows;
 int rows_count(const Rows *rows);
 int rows_column(const Rows *rows, const char *name); /* -1 when absent */
 bool rows_is_null(const Rows *rows, int row, int column);
-Str rows_text(const Rows *rows, int row, int column); /* ptr NULL when null; NUL-terminated */
-int64_t rows_int(const Rows *rows, int row, int column);  /* 0 when null; text or binary int2/4/8 */
+Str rows_text(const Rows *rows, int row, int column);    /* ptr NULL when null; NUL-terminated */
+int64_t rows_int(const Rows *rows, int row, int column); /* 0 when null; text or binary int2/4/8 */
 double rows_real(const Rows *rows, int row, int column);
 bool rows_bool(const Rows *rows, int row, int column);
-Uuid rows_uuid(const Rows *rows, int row, int column);    /* zero when null; text or binary */
+Uuid rows_uuid(const Rows *rows, int row, int column); /* zero when null; text or binary */
 size_t rows_bytea(const Rows *rows, int row, int column, uint8_t *out, size_t max);
 
 /* An array column in binary format: element count, then elements by index. */
@@ -26,9 +26,10 @@ typedef struct RowArray {
     const char *next; /* iteration state */
     const char *end;
 } RowArray;
-MUST_CHECK bool rows_array(const Rows *rows, int row, int column, RowArray *out); /* false: null or malformed */
+MUST_CHECK bool rows_array(const Rows *rows, int row, int column,
+                           RowArray *out);                     /* false: null or malformed */
 MUST_CHECK bool row_array_next(RowArray *array, Str *element); /* ptr NULL for a null element */
-int64_t row_element_int(Str element);                    /* int2/int4/int8 by length, big endian */
+int64_t row_element_int(Str element); /* int2/int4/int8 by length, big endian */
 /* timestamptz in binary format -> microseconds since 1970. */
 int64_t row_element_time(Str element);
 

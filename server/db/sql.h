@@ -1,8 +1,8 @@
 /* sql.h - every statement of schema/queries, embedded at build and addressed by an enum.
  *
- * The directory is the list: the Makefile writes build/gen/sql_list.h with one X(name, LANE) a file,
- * LANE from the file's first line `-- lane: fast|write|slow|bulk|stream|none`. (none: command line
- * and streams only; it is prepared on no lane.) */
+ * The directory is the list: the Makefile writes build/gen/sql_list.h with one X(name, LANE) a
+ * file, LANE from the file's first line `-- lane: fast|write|slow|bulk|stream|none`. (none: command
+ * line and streams only; it is prepared on no lane.) */
 #ifndef AILERON_SQL_H
 #define AILERON_SQL_H
 
@@ -14,7 +14,7 @@ typedef enum SqlId {
 #define X(name, lane) SQL_##name,
     SQL_LIST(X)
 #undef X
-    SQL_COUNT
+        SQL_COUNT
 } SqlId;
 
 const char *sql_text(SqlId id); /* NUL-terminated statement text */

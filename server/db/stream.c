@@ -2,9 +2,9 @@
  *
  *   EMPTY -> CONNECTING -> BEGINNING -> ROWS -> ENDING -> IDLE -> BEGINNING ...
  *
- * Paused means that the socket is not watched: libpq's buffer, the kernel's and then the server fill
- * up and wait. Giving a stream up closes its connection; the server notices at its next write or, in
- * a long sort, by client_connection_check_interval. */
+ * Paused means that the socket is not watched: libpq's buffer, the kernel's and then the server
+ * fill up and wait. Giving a stream up closes its connection; the server notices at its next write
+ * or, in a long sort, by client_connection_check_interval. */
 #include "internal.h"
 
 #include <sys/epoll.h>
@@ -97,9 +97,7 @@ static void send_statement(DbStream *stream)
 static bool next_step(DbStream *stream)
 {
     switch (stream->state) {
-    case STREAM_BEGINNING:
-        send_statement(stream);
-        return stream->state == STREAM_ROWS;
+    case STREAM_BEGINNING: send_statement(stream); return stream->state == STREAM_ROWS;
     case STREAM_ROWS: /* complete: the owner need not wait for the commit of a read */
         stream->state = STREAM_ENDING;
         finish(stream, NULL);
@@ -109,8 +107,7 @@ static bool next_step(DbStream *stream)
         stream->state = STREAM_IDLE;
         stream->due_us = clock_monotonic_us() + (int64_t)STREAM_IDLE_MS * 1000;
         return false;
-    default:
-        return false;
+    default: return false;
     }
 }
 
@@ -151,8 +148,8 @@ static bool take_result(DbStream *stream, PGresult *result)
     return go_on;
 }
 
-/* Reads from the socket only when libpq has nothing left to parse: else a slow owner's resumes would
- * let its buffer grow by more than they take out. */
+/* Reads from the socket only when libpq has nothing left to parse: else a slow owner's resumes
+ * would let its buffer grow by more than they take out. */
 static void read_results(DbStream *stream)
 {
     bool alive = true;

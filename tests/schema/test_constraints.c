@@ -6,9 +6,9 @@
 
 static DbClient *client;
 
-#define ACCOUNT_ID "00000000-0000-7000-8000-00000000000a"
-#define PROMPT_ID "00000000-0000-7000-8000-000000000001"
-#define COMPARISON_ID "00000000-0000-7000-8000-0000000000c0"
+#define ACCOUNT_ID     "00000000-0000-7000-8000-00000000000a"
+#define PROMPT_ID      "00000000-0000-7000-8000-000000000001"
+#define COMPARISON_ID  "00000000-0000-7000-8000-0000000000c0"
 #define COMPLETION_IDS "array[gen_random_uuid(), gen_random_uuid()]"
 
 static void setup(void)
@@ -60,7 +60,8 @@ static const Refusal refusals[] = {
     {"insert into project (slug, title) values ('q', '')", "23514", "project_title_valid"},
     {"insert into member values (1, gen_random_uuid(), 'owner')", "23503",
      "member_account_id_fkey"},
-    {"insert into member values (99, '" ACCOUNT_ID "', 'owner')", "23503", "member_project_id_fkey"},
+    {"insert into member values (99, '" ACCOUNT_ID "', 'owner')", "23503",
+     "member_project_id_fkey"},
     {"insert into member values (1, '" ACCOUNT_ID "', 'boss')", "22P02", ""},
     {"insert into invite (project_id, id, token_hash, role, created_by, expires_at, uses_left)"
      " values (1, gen_random_uuid(), sha256(''), 'owner', gen_random_uuid(), now(), -1)",
@@ -69,40 +70,46 @@ static const Refusal refusals[] = {
      " values (1, gen_random_uuid(), '', 'owner', gen_random_uuid(), now(), 1)",
      "23514", "invite_token_valid"},
     {"insert into api_key (project_id, id, token_hash, prefix, role)"
-     " values (1, gen_random_uuid(), '', 'ak_', 'owner')", "23514", "api_key_token_valid"},
-    {"insert into prompt values (1, '" PROMPT_ID "', '\"other\"', null, 0)", "23505", "prompt_pkey"},
+     " values (1, gen_random_uuid(), '', 'ak_', 'owner')",
+     "23514", "api_key_token_valid"},
+    {"insert into prompt values (1, '" PROMPT_ID "', '\"other\"', null, 0)", "23505",
+     "prompt_pkey"},
     {"insert into prompt values (1, gen_random_uuid(), '\"x\"', null, 10000)", "23514",
      "prompt_bucket_valid"},
     {"insert into completion values (1, gen_random_uuid(), '" PROMPT_ID "', null,"
-     " repeat('x', 1048577))", "23514", "completion_content_size"},
+     " repeat('x', 1048577))",
+     "23514", "completion_content_size"},
     {"insert into comparison (project_id, id, digest, content_digest, prompt_id, completion_ids,"
      " wanted, created_xid, queued_xid) values (1, gen_random_uuid(), gen_random_uuid(),"
-     " gen_random_uuid(), '" PROMPT_ID "', array[gen_random_uuid()], 1, 1, 1)", "23514",
-     "comparison_completions_valid"},
+     " gen_random_uuid(), '" PROMPT_ID "', array[gen_random_uuid()], 1, 1, 1)",
+     "23514", "comparison_completions_valid"},
     {"insert into comparison (project_id, id, digest, content_digest, prompt_id, completion_ids,"
      " wanted, created_xid, queued_xid) values (1, gen_random_uuid(), gen_random_uuid(),"
      " gen_random_uuid(), '" PROMPT_ID "', (select array_agg(gen_random_uuid()) from"
-     " generate_series(1, 10)), 1, 1, 1)", "23514", "comparison_completions_valid"},
+     " generate_series(1, 10)), 1, 1, 1)",
+     "23514", "comparison_completions_valid"},
     {"insert into comparison (project_id, id, digest, content_digest, prompt_id, completion_ids,"
      " wanted, taken, created_xid, queued_xid) values (1, gen_random_uuid(), gen_random_uuid(),"
-     " gen_random_uuid(), '" PROMPT_ID "', " COMPLETION_IDS ", 1, -1, 1, 1)", "23514",
-     "comparison_counts_valid"},
+     " gen_random_uuid(), '" PROMPT_ID "', " COMPLETION_IDS ", 1, -1, 1, 1)",
+     "23514", "comparison_counts_valid"},
     {"insert into feedback (project_id, id, impression_id, kind, choice, source, xid) values"
-     " (1, gen_random_uuid(), gen_random_uuid(), 'judgment', 9, 'annotate', 1)", "23514",
-     "feedback_choice_valid"},
+     " (1, gen_random_uuid(), gen_random_uuid(), 'judgment', 9, 'annotate', 1)",
+     "23514", "feedback_choice_valid"},
     {"insert into feedback (project_id, id, impression_id, kind, choice, source, xid) values"
-     " (1, gen_random_uuid(), gen_random_uuid(), 'judgment', -4, 'annotate', 1)", "23514",
-     "feedback_choice_valid"},
+     " (1, gen_random_uuid(), gen_random_uuid(), 'judgment', -4, 'annotate', 1)",
+     "23514", "feedback_choice_valid"},
     {"insert into feedback (project_id, id, impression_id, kind, choice, strength, source, xid)"
-     " values (1, gen_random_uuid(), gen_random_uuid(), 'judgment', 0, 4, 'annotate', 1)", "23514",
-     "feedback_strength_valid"},
+     " values (1, gen_random_uuid(), gen_random_uuid(), 'judgment', 0, 4, 'annotate', 1)",
+     "23514", "feedback_strength_valid"},
     {"insert into feedback (project_id, id, impression_id, kind, detail, source, xid)"
-     " values (1, gen_random_uuid(), gen_random_uuid(), 'judgment', '{}', 'annotate', 1)", "23514",
-     "feedback_kind_valid"},
+     " values (1, gen_random_uuid(), gen_random_uuid(), 'judgment', '{}', 'annotate', 1)",
+     "23514", "feedback_kind_valid"},
     {"insert into assignment values (1, '" ACCOUNT_ID "', '" COMPARISON_ID "', gen_random_uuid(),"
-     " 'lost', now())", "23514", "assignment_state_valid"},
+     " 'lost', now())",
+     "23514", "assignment_state_valid"},
     {"insert into snapshot (project_id, id, name, boundary_xid, hash, comparisons, judgments)"
-     " values (1, gen_random_uuid(), 'a/b', 1, '', 0, 0)", "23514", "snapshot_name_valid"},
+     " values (1, gen_random_uuid(), 'a/b', 1, '', 0, 0)",
+     "23514", "snapshot_name_valid"},
 };
 
 START_TEST(the_database_refuses)
@@ -126,8 +133,9 @@ END_TEST
 
 START_TEST(the_ledger_is_append_only)
 {
-    pg_value(client, "insert into feedback (project_id, id, impression_id, kind, choice, source, xid)"
-                     " values (1, gen_random_uuid(), gen_random_uuid(), 'judgment', 0, 'annotate', 1)");
+    pg_value(client,
+             "insert into feedback (project_id, id, impression_id, kind, choice, source, xid)"
+             " values (1, gen_random_uuid(), gen_random_uuid(), 'judgment', 0, 'annotate', 1)");
     pg_value(client, "insert into impression (project_id, id, surface, policy)"
                      " values (1, gen_random_uuid(), 'annotate', 'queue')");
     pg_value(client, "insert into audit (id, actor, action) values (gen_random_uuid(), 'x', 'y')");
@@ -187,7 +195,8 @@ static const Mapping mappings[] = {
      "{\"ratings\": {\"1\": {\"overall\": 7}}}"},
     {"slots_map_detail('{1,0}', '{\"criteria\": {\"help\": {\"choice\": \"B\", \"strength\": 2},"
      " \"harm\": {\"choice\": \"tie\"}}}', false)",
-     "{\"criteria\": {\"harm\": {\"choice\": \"tie\"}, \"help\": {\"choice\": 0, \"strength\": 2}}}"},
+     "{\"criteria\": {\"harm\": {\"choice\": \"tie\"}, \"help\": {\"choice\": 0, \"strength\": "
+     "2}}}"},
 };
 
 START_TEST(sides_map_to_completions)
@@ -199,20 +208,25 @@ END_TEST
 /* Every order of three: slots to indexes and back again is what it was. */
 START_TEST(mapping_there_and_back_changes_nothing)
 {
-    pg_value(client, "create table round_trip as select o.shown::smallint[], d.detail::jsonb from"
-                     " (values ('{0,1,2}'), ('{0,2,1}'), ('{1,0,2}'), ('{1,2,0}'), ('{2,0,1}'),"
-                     " ('{2,1,0}')) as o(shown), (values"
-                     " ('{\"ranking\": [[\"C\"], [\"A\", \"B\"]], \"rationale\": \"why\"}'),"
-                     " ('{\"criteria\": {\"n\": {\"choice\": \"C\", \"strength\": 1}}}'),"
-                     " ('{\"flags\": {\"A\": [\"x\"], \"C\": []}, \"edits\": {\"B\": \"better\"}}'))"
-                     " as d(detail)");
+    pg_value(client,
+             "create table round_trip as select o.shown::smallint[], d.detail::jsonb from"
+             " (values ('{0,1,2}'), ('{0,2,1}'), ('{1,0,2}'), ('{1,2,0}'), ('{2,0,1}'),"
+             " ('{2,1,0}')) as o(shown), (values"
+             " ('{\"ranking\": [[\"C\"], [\"A\", \"B\"]], \"rationale\": \"why\"}'),"
+             " ('{\"criteria\": {\"n\": {\"choice\": \"C\", \"strength\": 1}}}'),"
+             " ('{\"flags\": {\"A\": [\"x\"], \"C\": []}, \"edits\": {\"B\": \"better\"}}'))"
+             " as d(detail)");
     ck_assert_int_eq(pg_count(client, "select count(*) from round_trip"), 18);
-    ck_assert_int_eq(pg_count(client, "select count(*) from round_trip where detail is distinct from"
-                                      " slots_map_detail(shown, slots_map_detail(shown, detail,"
-                                      " false), true)"), 0);
-    ck_assert_int_eq(pg_count(client, "select count(*) from round_trip, unnest(array['A', 'B', 'C',"
-                                      " 'tie', 'both_bad', 'cannot_judge']) as c where c is distinct"
-                                      " from choice_to_slot(shown, choice_to_index(shown, c))"), 0);
+    ck_assert_int_eq(pg_count(client,
+                              "select count(*) from round_trip where detail is distinct from"
+                              " slots_map_detail(shown, slots_map_detail(shown, detail,"
+                              " false), true)"),
+                     0);
+    ck_assert_int_eq(pg_count(client,
+                              "select count(*) from round_trip, unnest(array['A', 'B', 'C',"
+                              " 'tie', 'both_bad', 'cannot_judge']) as c where c is distinct"
+                              " from choice_to_slot(shown, choice_to_index(shown, c))"),
+                     0);
 }
 END_TEST
 

@@ -93,8 +93,14 @@ static void teardown(void)
 static bool send_account(const char *login, Answer *answer, Err *err)
 {
     Uuid id = uuid_new();
-    const DbParam params[] = {db_uuid(id), db_text(str_from(login)), db_text(STR("Name")),
-                              db_bool(false), db_null(), db_uuid(uuid_new()), db_null(), db_null()};
+    const DbParam params[] = {db_uuid(id),
+                              db_text(str_from(login)),
+                              db_text(STR("Name")),
+                              db_bool(false),
+                              db_null(),
+                              db_uuid(uuid_new()),
+                              db_null(),
+                              db_null()};
     return db_send(db, SQL_account_add, params, LEN(params), on_done, answer, err);
 }
 
@@ -149,8 +155,10 @@ static void on_done_look(void *context, const Rows *rows, const Err *err)
 START_TEST(done_runs_after_the_commit)
 {
     Err err = {0};
-    const DbParam params[] = {db_uuid(uuid_new()), db_text(STR("durable")), db_text(STR("N")),
-                              db_bool(true), db_null(), db_uuid(uuid_new()), db_null(), db_null()};
+    const DbParam params[] = {db_uuid(uuid_new()), db_text(STR("durable")),
+                              db_text(STR("N")),   db_bool(true),
+                              db_null(),           db_uuid(uuid_new()),
+                              db_null(),           db_null()};
     for (int i = 0; i < 20; i++) {
         char login[24];
         snprintf(login, sizeof login, "beside-%d", i);
@@ -205,7 +213,8 @@ START_TEST(a_deadlock_with_another_writer_is_tried_again)
     pg_value(other, "insert into account (id, login, name) values (gen_random_uuid(), 'aaa', 'n'),"
                     " (gen_random_uuid(), 'bbb', 'n')");
     char first[48], second[48];
-    snprintf(first, sizeof first, "%s", pg_value(other, "select id from account where login='aaa'"));
+    snprintf(first, sizeof first, "%s",
+             pg_value(other, "select id from account where login='aaa'"));
     snprintf(second, sizeof second, "%s",
              pg_value(other, "select id from account where login='bbb'"));
     /* The other transaction holds bbb and then wants aaa; the batch takes aaa, then bbb. */
@@ -215,8 +224,12 @@ START_TEST(a_deadlock_with_another_writer_is_tried_again)
     const char *ids[] = {first, second};
     for (int i = 0; i < 2; i++) {
         Err err = {0};
-        const DbParam params[] = {db_text(str_from(ids[i])), db_text(STR("renamed")), db_null(),
-                                  db_null(), db_null(), db_uuid(uuid_new())};
+        const DbParam params[] = {db_text(str_from(ids[i])),
+                                  db_text(STR("renamed")),
+                                  db_null(),
+                                  db_null(),
+                                  db_null(),
+                                  db_uuid(uuid_new())};
         ck_assert(db_send(db, SQL_account_update, params, LEN(params), on_done, &answers[i], &err));
     }
     pump_for_ms(300); /* the batch now holds aaa and waits for bbb */
@@ -287,7 +300,8 @@ START_TEST(a_full_queue_refuses)
     Err err = {0};
     for (int i = 0; i < DB_QUEUE_MAX; i++) must_send_read(&answers[i]);
     const DbParam params[] = {db_text(STR("x"))};
-    ck_assert(!db_send(db, SQL_account_find_login, params, 1, on_done, &answers[DB_QUEUE_MAX], &err));
+    ck_assert(
+        !db_send(db, SQL_account_find_login, params, 1, on_done, &answers[DB_QUEUE_MAX], &err));
     ck_assert_int_eq(err.code, ERR_unavailable);
     pump_for_ms(50);
     pg_value(other, "rollback");
@@ -319,9 +333,14 @@ START_TEST(large_parameters_go_out_while_answers_come_in)
     memset(name, 'x', MiB(1));
     for (int i = 0; i < 40; i++) { /* 40 MiB through one socket; every one is refused */
         Err err = {0};
-        const DbParam params[] = {db_uuid(uuid_new()), db_text(STR("big")),
-                                  db_text((Str){name, MiB(1)}), db_bool(false), db_null(),
-                                  db_uuid(uuid_new()), db_null(), db_null()};
+        const DbParam params[] = {db_uuid(uuid_new()),
+                                  db_text(STR("big")),
+                                  db_text((Str){name, MiB(1)}),
+                                  db_bool(false),
+                                  db_null(),
+                                  db_uuid(uuid_new()),
+                                  db_null(),
+                                  db_null()};
         ck_assert(db_send(db, SQL_account_add, params, LEN(params), on_done, &answers[i], &err));
     }
     pump_until_answered(40);
@@ -407,16 +426,19 @@ static void add_accounts(int count)
 {
     pg_value(other, "insert into account (id, login, name, is_admin)"
                     " values ('00000000-0000-7000-8000-000000000001', 'admin', 'A', true)");
-    pg_value(other, "insert into account (id, login, name)"
-                    " select gen_random_uuid(), 'user-' || i, repeat('n', 90)"
-                    " from generate_series(1, %d) as i", count);
+    pg_value(other,
+             "insert into account (id, login, name)"
+             " select gen_random_uuid(), 'user-' || i, repeat('n', 90)"
+             " from generate_series(1, %d) as i",
+             count);
 }
 
 static DbStream *open_stream(Sink *sink, Err *err)
 {
     const DbParam params[] = {db_text(STR("00000000-0000-7000-8000-000000000001")), db_null(),
                               db_int(10000000)};
-    return db_stream_open(db, SQL_account_list, params, LEN(params), sink_row, sink_done, sink, err);
+    return db_stream_open(db, SQL_account_list, params, LEN(params), sink_row, sink_done, sink,
+                          err);
 }
 
 static void pump_until_done(Sink *sink)
@@ -443,9 +465,11 @@ START_TEST(a_stream_delivers_every_row_and_keeps_its_connection)
     }
     ck_assert_int_eq(pg_count(other, "select count(*) from pg_stat_activity"
                                      " where application_name = 'aileron stream'"
-                                     " and datname = current_database()"), 1);
+                                     " and datname = current_database()"),
+                     1);
     ck_assert_str_eq(pg_value(other, "select state from pg_stat_activity where application_name ="
-                                     " 'aileron stream' and datname = current_database()"), "idle");
+                                     " 'aileron stream' and datname = current_database()"),
+                     "idle");
 }
 END_TEST
 
@@ -493,7 +517,8 @@ START_TEST(a_paused_stream_reads_nothing_and_the_server_waits)
     ck_assert_int_eq(sink.rows, 100);
     ck_assert_str_eq(pg_value(other, "select wait_event from pg_stat_activity where"
                                      " application_name = 'aileron stream'"
-                                     " and datname = current_database()"), "ClientWrite");
+                                     " and datname = current_database()"),
+                     "ClientWrite");
     /* A slow reader: many resumes must not let libpq's buffer run ahead of it. */
     for (int i = 0; i < 500; i++) {
         db_stream_resume(stream);
@@ -528,7 +553,8 @@ START_TEST(a_cancelled_stream_frees_its_place_and_its_backend)
     ck_assert_int_eq(sinks[0].done, 0);
     ck_assert_int_eq(pg_count(other, "select count(*) from pg_stat_activity"
                                      " where application_name = 'aileron stream'"
-                                     " and datname = current_database()"), 2);
+                                     " and datname = current_database()"),
+                     2);
 }
 END_TEST
 

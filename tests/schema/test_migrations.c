@@ -175,7 +175,8 @@ START_TEST(rows_go_to_the_month_their_id_carries)
     ck_assert_str_eq(pg_value(client, ADD_FEEDBACK, "'2020-02-02'", 2), "feedback_past");
     ck_assert_str_eq(pg_value(client, ADD_FEEDBACK, "now() + interval '3 years'", 3),
                      "feedback_other");
-    ck_assert_str_eq(pg_state(client, ADD_FEEDBACK, "'2020-02-02'", 2), "23505"); /* across months */
+    ck_assert_str_eq(pg_state(client, ADD_FEEDBACK, "'2020-02-02'", 2),
+                     "23505"); /* across months */
     db_client_close(client);
 }
 END_TEST
@@ -184,15 +185,18 @@ START_TEST(partitions_come_ahead_and_only_once)
 {
     DbClient *client = pg_client(pg_database(true));
     ck_assert_int_eq(pg_count(client, "select partition_ensure(1)"), 0);
-    ck_assert_int_eq(pg_count(client, "select partition_ensure(3)"), 4); /* two tables, two months */
+    ck_assert_int_eq(pg_count(client, "select partition_ensure(3)"),
+                     4);                                   /* two tables, two months */
     pg_value(client, "set timezone = 'America/New_York'"); /* bounds are UTC whoever asks */
     ck_assert_int_eq(pg_count(client, "select partition_ensure(14)"), 22);
     char want[64];
     snprintf(want, sizeof want, "feedback_%s",
              pg_value(client, "select to_char((now() at time zone 'UTC') + interval '12 months',"
                               " 'YYYYMM')"));
-    ck_assert_str_eq(pg_value(client, ADD_FEEDBACK, "(date_trunc('month', now() at time zone 'UTC')"
-                                                    " + interval '12 months') at time zone 'UTC'", 4),
+    ck_assert_str_eq(pg_value(client, ADD_FEEDBACK,
+                              "(date_trunc('month', now() at time zone 'UTC')"
+                              " + interval '12 months') at time zone 'UTC'",
+                              4),
                      want);
     db_client_close(client);
 }
@@ -215,7 +219,7 @@ START_TEST(a_table_in_use_does_not_stop_the_start)
     const char *url = pg_database(true);
     DbClient *client = pg_client(url), *reader = pg_client(url);
     pg_value(reader, "begin");
-    pg_value(reader, "select count(*) from feedback"); /* a long export */
+    pg_value(reader, "select count(*) from feedback");                   /* a long export */
     ck_assert_int_eq(pg_count(client, "select partition_ensure(3)"), 2); /* impression's only */
     pg_value(reader, "commit");
     ck_assert_int_eq(pg_count(client, "select partition_ensure(3)"), 2);
@@ -232,9 +236,10 @@ START_TEST(ledger_ids_keep_rising_after_a_restore)
     DbClient *client = pg_client(pg_database(true));
     pg_value(client, "insert into project (slug, title) values ('p', 'P')");
     pg_value(client, "insert into prompt values (1, gen_random_uuid(), '\"x\"', null, 0)");
-    pg_value(client, "insert into feedback (project_id, id, impression_id, kind, choice, source, xid)"
-                     " values (1, gen_random_uuid(), gen_random_uuid(), 'judgment', 0, 'annotate',"
-                     " 5000000000)"); /* from a cluster that was far ahead */
+    pg_value(client,
+             "insert into feedback (project_id, id, impression_id, kind, choice, source, xid)"
+             " values (1, gen_random_uuid(), gen_random_uuid(), 'judgment', 0, 'annotate',"
+             " 5000000000)"); /* from a cluster that was far ahead */
     int64_t before = pg_count(client, "select ledger_xid()");
     ck_assert_int_lt(before, 5000000000);
     pg_value(client, "update ledger_cluster set system_identifier = 1");

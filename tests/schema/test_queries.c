@@ -1,5 +1,5 @@
-/* test_queries.c - every statement of schema/queries on a freshly migrated database: it prepares, its
- * header tells the truth about its parameters, and its plan uses the indexes it names. */
+/* test_queries.c - every statement of schema/queries on a freshly migrated database: it prepares,
+ * its header tells the truth about its parameters, and its plan uses the indexes it names. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +27,7 @@ static void teardown(void)
     db_client_close(client);
 }
 
-/* The header is the comment lines before the statement. Calls each(line) for "-- PREFIX…" lines. */
+/* The next line of the header (the comments before the statement) that begins with prefix. */
 static const char *next_header_line(const char *text, const char *prefix)
 {
     while (text && strncmp(text, "--", 2) == 0) {
@@ -68,16 +68,17 @@ static void prepare(SqlId id)
  * planner leave parts out. The uuids lie in the oldest partition. */
 static void execute_text(char out[EXECUTE_MAX], SqlId id)
 {
-    const char *values = pg_value(
-        client, "select '(' || string_agg(quote_literal(case"
-                " when type::text like '%%[]' then '{}' when type = 'boolean'::regtype then 't'"
-                " when type = 'uuid'::regtype then '00000000-0000-7000-8000-000000000001'"
-                " when type in ('json'::regtype, 'jsonb'::regtype) then '{}'"
-                " when type = 'timestamptz'::regtype then '2026-01-01Z'"
-                " when type = 'text'::regtype then 'annotator' else '1' end), ', ' order by n)"
-                " || ')' from pg_prepared_statements,"
-                " unnest(parameter_types) with ordinality as t(type, n) where name = '%s'",
-        sql_name(id));
+    const char *values =
+        pg_value(client,
+                 "select '(' || string_agg(quote_literal(case"
+                 " when type::text like '%%[]' then '{}' when type = 'boolean'::regtype then 't'"
+                 " when type = 'uuid'::regtype then '00000000-0000-7000-8000-000000000001'"
+                 " when type in ('json'::regtype, 'jsonb'::regtype) then '{}'"
+                 " when type = 'timestamptz'::regtype then '2026-01-01Z'"
+                 " when type = 'text'::regtype then 'annotator' else '1' end), ', ' order by n)"
+                 " || ')' from pg_prepared_statements,"
+                 " unnest(parameter_types) with ordinality as t(type, n) where name = '%s'",
+                 sql_name(id));
     ck_assert_int_lt(snprintf(out, EXECUTE_MAX, "explain (costs off) execute %s%s", sql_name(id),
                               values),
                      EXECUTE_MAX);
@@ -85,8 +86,10 @@ static void execute_text(char out[EXECUTE_MAX], SqlId id)
 
 static int prepared_parameters(SqlId id)
 {
-    return (int)pg_count(client, "select cardinality(parameter_types) from pg_prepared_statements"
-                                 " where name = '%s'", sql_name(id));
+    return (int)pg_count(client,
+                         "select cardinality(parameter_types) from pg_prepared_statements"
+                         " where name = '%s'",
+                         sql_name(id));
 }
 
 START_TEST(every_statement_prepares_with_the_parameters_its_header_names)
@@ -113,8 +116,8 @@ static void check_index_line(SqlId id, const char *line, const char *plan)
     const char *at = line + strlen("-- index:");
     int used = 0;
     while (*at == ' ' && sscanf(at + 1, "%63[a-z0-9_]%n", name, &used) == 1) {
-        ck_assert_msg(strstr(plan, name) != NULL, "%s names index %s; its plan is\n%.3000s", sql_name(id),
-                      name, plan);
+        ck_assert_msg(strstr(plan, name) != NULL, "%s names index %s; its plan is\n%.3000s",
+                      sql_name(id), name, plan);
         at += 1 + used;
         if (*at == ',') at++;
     }

@@ -272,7 +272,8 @@ class Server:
             ended = self.process.poll() is not None and not reader.is_alive()
             if ended or time.monotonic() > deadline:
                 self.kill9()
-                raise AssertionError(f"the server did not start: {''.join(lines)}{self.log()[-3000:]}")
+                raise AssertionError(f"the server did not start: {''.join(lines)}"
+                                     f"{self.log()[-3000:]}")
             time.sleep(0.005)
         self.start_seconds = time.monotonic() - begin
         self.url = lines[-1].split("listening on ", 1)[1].strip()

@@ -57,7 +57,7 @@ void pg_start(void)
     if (!crypto_init()) exit(2);
     log_set_level(LOG_ERROR);
     arena_init(&pg.arena, MiB(16));
-    strcpy(pg.dir, "/tmp/aileron-test-XXXXXX");
+    snprintf(pg.dir, sizeof pg.dir, "/tmp/aileron-test-XXXXXX");
     if (!mkdtemp(pg.dir) || chmod(pg.dir, 0711) != 0) exit(2);
     pg.cluster = cluster_open(pg.dir, false, &pg.arena, &err);
     if (!pg.cluster) give_up("cluster_open", &err);
