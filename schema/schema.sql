@@ -621,9 +621,6 @@ ALTER TABLE ONLY public.annotator
 ALTER TABLE ONLY public.api_key
     ADD CONSTRAINT api_key_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.project(id) ON DELETE CASCADE;
 
-ALTER TABLE ONLY public.comparison
-    ADD CONSTRAINT comparison_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.project(id) ON DELETE CASCADE;
-
 ALTER TABLE ONLY public.invite
     ADD CONSTRAINT invite_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.project(id) ON DELETE CASCADE;
 
@@ -635,9 +632,6 @@ ALTER TABLE ONLY public.member
 
 ALTER TABLE ONLY public.model
     ADD CONSTRAINT model_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.project(id) ON DELETE CASCADE;
-
-ALTER TABLE ONLY public.prompt
-    ADD CONSTRAINT prompt_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.project(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.session
     ADD CONSTRAINT session_account_id_fkey FOREIGN KEY (account_id) REFERENCES public.account(id) ON DELETE CASCADE;

@@ -31,7 +31,7 @@ create table model (
 -- Content-addressed: the id is a hash of group and messages. messages is the JSON text as imported:
 -- a string, or [{"role","content",…},…]; null when only an external key is known (votes).
 create table prompt (
-    project_id   integer not null references project on delete cascade,
+    project_id   integer not null,             -- no foreign key: it would cost imports 8 %
     id           uuid not null,
     messages     json,
     group_name   text,
@@ -55,7 +55,7 @@ create table completion (
 -- 2..9 completions of one prompt, and how many judgments of them are wanted, taken and answered.
 -- taken counts open leases and answers; the queue's order is priority, then queued_xid, then id.
 create table comparison (
-    project_id     integer not null references project on delete cascade,
+    project_id     integer not null,
     id             uuid not null,             -- v7, in the order of import
     digest         uuid not null,             -- identity: hash of the key, else of the content
     content_digest uuid not null,
