@@ -149,7 +149,8 @@ static bool launch(Import *import, bool wait)
 {
     if (wait && !land(import))
         return false;
-    while ((import->batch = importer_ready(import->importer))) {
+    for (Batch *batch; !import->flying && (batch = importer_ready(import->importer));) {
+        import->batch = batch;
         if (pthread_create(&import->thread, NULL, commit, import) != 0)
             return err_set(&import->cli->err, &import->cli->arena, ERR_internal, NULL,
                            "cannot start a thread");
