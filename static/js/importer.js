@@ -8,11 +8,14 @@ const NEWLINE = 10;
 const QUOTE = 34;
 const RETRY_FIRST = 1000;
 const RETRY_LONGEST = 30000;
+// A votes file may go by any name.
+const VOTES = /^\uFEFF?"?prompt_id\b/i;
 const REFUSED_KEPT = 10000;
 const COUNTS = ["prompts", "completions", "comparisons", "judgments", "present"];
 
 function countLines(piece) {
-  let lines = 0;
+  // A last line may go without its newline.
+  let lines = piece.length && piece[piece.length - 1] !== NEWLINE ? 1 : 0;
   for (let at = piece.indexOf(NEWLINE); at >= 0; at = piece.indexOf(NEWLINE, at + 1)) lines += 1;
   return lines;
 }
@@ -97,6 +100,9 @@ export class Importer {
         const { done, value } = await reader.read();
         if (this.state === "cancelled") return;
         if (value) rest = join(rest, value);
+        if (!this.lines && VOTES.test(new TextDecoder().decode(rest.subarray(0, 64)))) {
+          this.csv = true;
+        }
         if (done) break;
         if (rest.length < PIECE) continue;
         const end = lastBoundary(rest, this.csv);
@@ -115,27 +121,27 @@ export class Importer {
     }
   }
 
-  // Every CSV piece begins with the header line again; it counts as a line only once.
+  // Every CSV piece begins with the header again; first_line is the line after it.
   withHeader(piece) {
-    if (!this.csv) return { body: piece, firstLine: this.lines + 1 };
-    if (!this.header) {
-      this.header = piece.slice(0, piece.indexOf(NEWLINE) + 1);
-      return { body: piece, firstLine: 1 };
-    }
-    return { body: join(this.header, piece), firstLine: this.lines };
+    if (!this.csv) return piece;
+    if (this.header) return join(this.header, piece);
+    this.header = piece.slice(0, piece.indexOf(NEWLINE) + 1);
+    return piece;
   }
 
   async send(piece) {
     await this.gate;
     if (this.state === "cancelled") return;
-    const { body, firstLine } = this.withHeader(piece);
+    const firstLine = this.lines + 1;
     const started = performance.now();
-    const result = await this.transmit(body, firstLine);
+    const result = await this.transmit(this.withHeader(piece), firstLine);
     this.activeMs += performance.now() - started;
     if (!result) return;
+    // Recognised once, from the first line: later pieces begin anywhere.
+    this.format ??= result.format ?? undefined;
     for (const name of COUNTS) this.counts[name] += result[name] ?? 0;
     this.counts.refused += result.refused_count ?? result.refused.length;
-    this.keepRefused(result.refused, body, firstLine);
+    this.keepRefused(result.refused, piece, firstLine);
     this.lines += countLines(piece);
     this.sent = this.read;
     this.changed.emit(this);
@@ -161,9 +167,9 @@ export class Importer {
     return null;
   }
 
-  keepRefused(refused, body, firstLine) {
+  keepRefused(refused, piece, firstLine) {
     if (!refused.length || this.refused.length >= REFUSED_KEPT) return;
-    const lines = new TextDecoder().decode(body).split("\n");
+    const lines = new TextDecoder().decode(piece).split("\n");
     for (const { line, error, pointer } of refused) {
       if (this.refused.length >= REFUSED_KEPT) return;
       this.refused.push({ line, error, pointer, row: lines[line - firstLine] ?? "" });

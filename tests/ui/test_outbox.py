@@ -141,25 +141,3 @@ def test_two_tabs_share_one_outbox(stage):
     stage.wait_judgments(page, slug, 2)
     sent = [url for url in puts]
     assert len(set(sent)) == 2 and len(sent) <= 4
-
-
-def test_import_waits_and_counts(stage, tmp_path):
-    """A file of several pieces: counts move, refused rows keep their own line numbers."""
-    slug = stage.project()
-    page = stage.page(f"/p/{slug}/import")
-    rows = pair_rows(1500)
-    lines = []
-    for number, row in enumerate(rows, 1):
-        row["completions"][0]["content"] += " filler" * 100
-        lines.append("not json" if number in (3, 1400) else json.dumps(row))
-    data = tmp_path / "many.jsonl"
-    data.write_text("\n".join(lines))
-    page.set_input_files("input[type=file]", data)
-    expect(page.get_by_text("Done: 1,49")).to_be_visible(timeout=30000)
-    first, last = page.locator("tbody tr").nth(0), page.locator("tbody tr").nth(1)
-    expect(first.locator("th")).to_have_text("3")
-    expect(last.locator("th")).to_have_text("1,400")
-    with page.expect_download() as waiting:
-        page.get_by_role("button", name="Download refused rows").click()
-    refused = [json.loads(line) for line in open(waiting.value.path())]
-    assert [(one["line"], one["row"]) for one in refused] == [(3, "not json"), (1400, "not json")]
