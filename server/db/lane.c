@@ -13,6 +13,8 @@
 #include "../base/log.h"
 #include "../base/metrics.h"
 
+enum { ATTEMPTS_PER_WARNING = 16 }; /* about every half minute while the database stays away */
+
 static const char unreachable_detail[] = "the database cannot be reached at the moment";
 
 void lane_init(Lane *lane, Db *db, const LaneKind *kind)
@@ -58,7 +60,7 @@ void lane_break(Lane *lane, const char *why)
     lane->attempts = was_ready ? 0 : lane->attempts + 1;
     lane->unreachable = !was_ready;
     lane->due_us = clock_monotonic_us() + (was_ready ? 0 : backoff_us(lane->attempts));
-    if (was_ready || !was_unreachable)
+    if (was_ready || !was_unreachable || lane->attempts % ATTEMPTS_PER_WARNING == 0)
         log_event(LOG_WARN, was_ready ? "db_connection_lost" : "db_connect_failed", "%s: %s",
                   lane->kind->application, why);
     watch_drop(lane->db, &lane->watch);
