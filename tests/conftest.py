@@ -1,5 +1,6 @@
 """Fixtures of every Python layer: api, ui, interop, faults. The parts are tests/support/aileron.py."""
 import pathlib
+import shutil
 import sys
 
 import pytest
@@ -21,6 +22,14 @@ def own_server():
     """A server of the test's own, to kill, restart and fill."""
     with aileron.Server() as running:
         yield running
+
+
+@pytest.fixture
+def data_directory():
+    """An empty data directory for commands and servers of the test's own."""
+    path = aileron.make_directory("aileron-data-")
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

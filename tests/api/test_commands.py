@@ -7,8 +7,7 @@ import time
 
 import pytest
 
-from aileron import (BINARY, PASSWORD, Client, Server, make_directory, process_alive, unique,
-                     wait_until)
+from aileron import BINARY, PASSWORD, Client, Server, process_alive, unique, wait_until
 
 
 def run(*args, input=None):
@@ -122,8 +121,8 @@ def test_doctor_finds_a_healthy_server_healthy(server):
         assert checks[name] == "ok", (name, report)
 
 
-def test_doctor_says_what_is_wrong_and_how_to_mend_it():
-    data = make_directory("aileron-doctor-")
+def test_doctor_says_what_is_wrong_and_how_to_mend_it(data_directory):
+    data = data_directory
     done = run("doctor", "--data", data)
     assert done.returncode == 1 and "no database" in done.stdout and "mend:" in done.stdout
     assert not (data / "postgres").exists()  # looking makes nothing
@@ -136,8 +135,8 @@ def test_doctor_says_what_is_wrong_and_how_to_mend_it():
     assert done.returncode == 1 and "cannot connect" in done.stdout
 
 
-def test_a_command_on_an_unserved_directory_starts_and_stops_the_database():
-    data = make_directory("aileron-alone-")
+def test_a_command_on_an_unserved_directory_starts_and_stops_the_database(data_directory):
+    data = data_directory
     done = run("user", "add", "early", "--admin", "--data", data)
     assert done.returncode == 0 and "/signin#link=" in done.stdout
     assert not (data / "postgres" / "postmaster.pid").exists()
@@ -145,8 +144,8 @@ def test_a_command_on_an_unserved_directory_starts_and_stops_the_database():
         assert Client(server).open_link(done.stdout.strip()).account["login"] == "early"
 
 
-def test_an_interrupted_command_leaves_no_database_running():
-    data = make_directory("aileron-interrupted-")
+def test_an_interrupted_command_leaves_no_database_running(data_directory):
+    data = data_directory
     run("project", "add", "waiting", "--data", data)
     pid_file = data / "postgres" / "postmaster.pid"
     assert not pid_file.exists()
