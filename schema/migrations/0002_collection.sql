@@ -14,11 +14,19 @@ create table ledger_cluster (
 insert into ledger_cluster (system_identifier, xid_offset)
     select system_identifier, 0 from pg_control_system();
 
-create function ledger_xid() returns bigint language sql stable as
-    $$ select pg_current_xact_id()::text::bigint + xid_offset from ledger_cluster $$;
+-- In plpgsql, whose plans are kept for the session: a function in SQL that cannot be inlined is parsed
+-- and planned again at every execution, which cost more than the judgment it was part of.
+create function ledger_xid() returns bigint language plpgsql stable as $$
+begin
+    return (select pg_current_xact_id()::text::bigint + xid_offset from ledger_cluster);
+end $$;
+
 -- Everything below is settled: committed or gone.
-create function ledger_xmin() returns bigint language sql stable as
-    $$ select pg_snapshot_xmin(pg_current_snapshot())::text::bigint + xid_offset from ledger_cluster $$;
+create function ledger_xmin() returns bigint language plpgsql stable as $$
+begin
+    return (select pg_snapshot_xmin(pg_current_snapshot())::text::bigint + xid_offset
+              from ledger_cluster);
+end $$;
 
 create table model (
     project_id integer not null references project on delete cascade,

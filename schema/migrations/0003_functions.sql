@@ -23,36 +23,42 @@ language sql immutable as $$
 
 -- Renames the members of {"A":…} to {"0":…}, or back when `back`.
 create function slots_rename_keys(shown smallint[], value jsonb, back boolean) returns jsonb
-language sql immutable as $$
-    select jsonb_object_agg(case when back then index_to_slot(shown, key::integer)
-                                 else slot_to_index(shown, key)::text end, member)
-      from jsonb_each(value) as e(key, member) $$;
+language plpgsql immutable as $$
+begin
+    return (
+        select jsonb_object_agg(case when back then index_to_slot(shown, key::integer)
+                                     else slot_to_index(shown, key)::text end, member)
+          from jsonb_each(value) as e(key, member));
+end $$;
 
 -- A judgment's detail in slots -> in completion indexes, or back. Members: ranking [["A"],["B"]],
 -- criteria {"NAME":{"choice":"A","strength"}}, ratings/flags/edits {"A":…}; the rest as it is.
 create function slots_map_detail(shown smallint[], detail jsonb, back boolean) returns jsonb
-language sql immutable as $$
-    select case when detail is null then null else jsonb_strip_nulls(jsonb_build_object(
-        'ranking', (select jsonb_agg((select jsonb_agg(case when back
-                              then to_jsonb(index_to_slot(shown, (slot #>> '{}')::integer))
-                              else to_jsonb(slot_to_index(shown, slot #>> '{}')) end
-                              order by place)
-                       from jsonb_array_elements(rank) with ordinality as s(slot, place)) order by n)
-                      from jsonb_array_elements(detail -> 'ranking') with ordinality as r(rank, n)),
-        'criteria', (select jsonb_object_agg(name, case
-                        when not back and jsonb_typeof(judged -> 'choice') = 'string'
-                             and judged ->> 'choice' ~ '^[A-I]$'
-                            then jsonb_set(judged, '{choice}',
-                                           to_jsonb(slot_to_index(shown, judged ->> 'choice')))
-                        when back and jsonb_typeof(judged -> 'choice') = 'number'
-                            then jsonb_set(judged, '{choice}',
-                                       to_jsonb(index_to_slot(shown, (judged ->> 'choice')::integer)))
-                        else judged end)
-                      from jsonb_each(detail -> 'criteria') as c(name, judged)),
-        'ratings', slots_rename_keys(shown, detail -> 'ratings', back),
-        'flags', slots_rename_keys(shown, detail -> 'flags', back),
-        'edits', slots_rename_keys(shown, detail -> 'edits', back)))
-      || (detail - '{ranking,criteria,ratings,flags,edits}'::text[]) end $$;
+language plpgsql immutable as $$
+begin
+    return (
+        select case when detail is null then null else jsonb_strip_nulls(jsonb_build_object(
+            'ranking', (select jsonb_agg((select jsonb_agg(case when back
+                                  then to_jsonb(index_to_slot(shown, (slot #>> '{}')::integer))
+                                  else to_jsonb(slot_to_index(shown, slot #>> '{}')) end
+                                  order by place)
+                           from jsonb_array_elements(rank) with ordinality as s(slot, place)) order by n)
+                          from jsonb_array_elements(detail -> 'ranking') with ordinality as r(rank, n)),
+            'criteria', (select jsonb_object_agg(name, case
+                            when not back and jsonb_typeof(judged -> 'choice') = 'string'
+                                 and judged ->> 'choice' ~ '^[A-I]$'
+                                then jsonb_set(judged, '{choice}',
+                                               to_jsonb(slot_to_index(shown, judged ->> 'choice')))
+                            when back and jsonb_typeof(judged -> 'choice') = 'number'
+                                then jsonb_set(judged, '{choice}',
+                                           to_jsonb(index_to_slot(shown, (judged ->> 'choice')::integer)))
+                            else judged end)
+                          from jsonb_each(detail -> 'criteria') as c(name, judged)),
+            'ratings', slots_rename_keys(shown, detail -> 'ratings', back),
+            'flags', slots_rename_keys(shown, detail -> 'flags', back),
+            'edits', slots_rename_keys(shown, detail -> 'edits', back)))
+          || (detail - '{ranking,criteria,ratings,flags,edits}'::text[]) end);
+end $$;
 
 -- Months ahead of the id-ranged tables, and all the past (imports carry old times) in one. A month
 -- that cannot be made now stays in the default partition: because rows of it are there already (the
@@ -135,10 +141,13 @@ create function settings_full(settings jsonb) returns jsonb language sql immutab
 
 -- Does a ranking of slots name each shown slot exactly once?
 create function ranking_covers(shown smallint[], ranking jsonb) returns boolean
-language sql immutable as $$
-    select count(*) = cardinality(shown) and count(distinct slot #>> '{}') = cardinality(shown)
-           and bool_and(jsonb_typeof(slot) = 'string' and slot_to_index(shown, slot #>> '{}') is not null)
-      from jsonb_array_elements(ranking) as rank, jsonb_array_elements(rank) as slot $$;
+language plpgsql immutable as $$
+begin
+    return (
+        select count(*) = cardinality(shown) and count(distinct slot #>> '{}') = cardinality(shown)
+               and bool_and(jsonb_typeof(slot) = 'string' and slot_to_index(shown, slot #>> '{}') is not null)
+          from jsonb_array_elements(ranking) as rank, jsonb_array_elements(rank) as slot);
+end $$;
 
 -- Why a judgment (in slots, its shapes already checked) does not fit its task: 'pointer|reason',
 -- or null when it does.
@@ -215,14 +224,19 @@ end $$;
 -- A judgment as its body was given, in slots.
 create function judgment_body(shown smallint[], choice smallint, strength smallint, detail jsonb,
                               duration_ms integer) returns jsonb
-language sql immutable as $$
-    select jsonb_strip_nulls(jsonb_build_object('choice', choice_to_slot(shown, choice),
-               'strength', strength, 'duration_ms', duration_ms))
-           || coalesce(slots_map_detail(shown, detail, true), '{}') $$;
+language plpgsql immutable as $$
+begin
+    return (
+        select jsonb_strip_nulls(jsonb_build_object('choice', choice_to_slot(shown, choice),
+                   'strength', strength, 'duration_ms', duration_ms))
+               || coalesce(slots_map_detail(shown, detail, true), '{}'));
+end $$;
 
 -- The first characters of a comparison's last prompt message and of its candidates, by slot.
-create function task_excerpt(project integer, comparison_id uuid, shown smallint[]) returns jsonb
-language sql stable as $$
+create function task_excerpt(project integer, comparison uuid, shown smallint[]) returns jsonb
+language plpgsql stable as $$
+begin
+    return (
     select jsonb_build_object('prompt', left(case json_typeof(p.messages)
                    when 'string' then p.messages #>> '{}'
                    when 'array' then p.messages -> -1 ->> 'content' else '' end, 200))
@@ -231,7 +245,8 @@ language sql stable as $$
                  join completion c on c.project_id = project
                                   and c.id = q.completion_ids[s.index + 1])
       from comparison q join prompt p on p.project_id = project and p.id = q.prompt_id
-     where q.project_id = project and q.id = comparison_id $$;
+     where q.project_id = project and q.id = comparison );
+end $$;
 
 -- A time as RFC 3339 in UTC, for JSON made here.
 create function time_text(moment timestamptz) returns text language sql immutable as

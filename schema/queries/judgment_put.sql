@@ -14,7 +14,8 @@ with lease as materialized (
     select i.project_id, i.id, i.comparison_id, i.shown, p.settings,
            judgment_problem(p.settings, i.shown, $4::text, $5::integer, $6::jsonb) as problem
       from access x
-      join impression i on i.project_id = x.project_id and i.id = $1::uuid
+      cross join lateral (select * from impression
+                           where project_id = x.project_id and id = $1::uuid offset 0) i
       join project p on p.id = i.project_id
      where x.principal_id = $2::uuid and i.annotator_id = $2::uuid and i.surface = 'annotate'),
 held as materialized (

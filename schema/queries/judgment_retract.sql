@@ -7,7 +7,9 @@
 -- index: feedback_past_pkey
 with target as materialized (
     select f.project_id, f.id, f.impression_id, f.annotator_id, f.comparison_id, f.source
-      from access x join feedback f on f.project_id = x.project_id and f.id = $1::uuid
+      from access x
+      cross join lateral (select * from feedback
+                           where project_id = x.project_id and id = $1::uuid offset 0) f
      where x.principal_id = $2::uuid and f.kind = 'judgment'
        and (f.annotator_id = $2::uuid or x.role = 'owner')),
 held as materialized (

@@ -15,7 +15,8 @@ select f.id, f.impression_id as lease_id, f.at,
                                                         f.duration_ms)
             else f.detail end as body
   from access x
-  join feedback f on f.project_id = x.project_id and f.id = $1::uuid
+      cross join lateral (select * from feedback
+                           where project_id = x.project_id and id = $1::uuid offset 0) f
   join project p on p.id = f.project_id
   join impression i on i.project_id = f.project_id and i.id = f.impression_id
   join comparison q on q.project_id = f.project_id and q.id = f.comparison_id

@@ -9,7 +9,8 @@
 with lease as materialized (
     select i.project_id, i.id, i.comparison_id
       from access x
-      join impression i on i.project_id = x.project_id and i.id = $1::uuid
+      cross join lateral (select * from impression
+                           where project_id = x.project_id and id = $1::uuid offset 0) i
      where x.principal_id = $2::uuid and i.annotator_id = $2::uuid and i.surface = 'annotate'),
 held as materialized (
     select a.* from lease join assignment a
