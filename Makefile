@@ -40,7 +40,6 @@ FUZZERS := $(patsubst %.c,build/fuzz/%,$(notdir $(wildcard tests/fuzz/fuzz_*.c))
 VENDOR := build/vendor/.stamp
 JS := /usr/share/javascript
 PYTHON := build/venv/bin/python
-
 .PHONY: all server run test bench fresh-check gpu-check help tidy fmt lint fuzz asan tsan cov \
 	clean schema deps test-deps c-tests benches fuzzers FORCE
 .DEFAULT_GOAL := all

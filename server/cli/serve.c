@@ -316,6 +316,7 @@ int serve_command(int argc, char **argv)
     }
     if (!usable || !crypto_init()) {
         fprintf(stderr, "aileron: %s\n", s.err.detail == NULL ? "no randomness" : s.err.detail);
+        arena_release(&s.arena);
         return STATUS_USAGE;
     }
     bool ok = bring_up(&s) && wait_ready(&s, &stop);

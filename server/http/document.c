@@ -31,11 +31,18 @@ static bool deflate_begin(z_stream *z, int level)
     return deflateInit2(z, level, Z_DEFLATED, GZIP_WINDOW_BITS, 8, Z_DEFAULT_STRATEGY) == Z_OK;
 }
 
+/* A deflate state is 256 KiB to allocate and clear: replies share one a thread. */
+static _Thread_local z_stream fast;
+static _Thread_local bool fast_ready;
+
+void gzip_thread_end(void)
+{
+    if (fast_ready) deflateEnd(&fast);
+    fast_ready = false;
+}
+
 bool gzip_bytes(Buf *out, Str bytes, int level)
 {
-    /* A deflate state is 256 KiB to allocate and clear: replies share one a thread. */
-    static _Thread_local z_stream fast;
-    static _Thread_local bool fast_ready;
     if (level == 1) {
         if (!fast_ready) fast_ready = deflate_begin(&fast, 1);
         return fast_ready && deflateReset(&fast) == Z_OK && deflate_all(&fast, out, bytes);

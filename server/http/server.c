@@ -242,5 +242,6 @@ void http_close(Http *http)
         MHD_run(http->daemon);
     }
     MHD_stop_daemon(http->daemon);
+    gzip_thread_end();
     free(http);
 }
