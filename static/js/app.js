@@ -116,6 +116,9 @@ function tellEnded() {
 async function boot() {
   keys.restoreKeys();
   mountShell(document.querySelector("#app"));
+  // The screen's own modules travel while the session is asked for.
+  const found = match(location.pathname);
+  if (found) import(`./views/${found.route.view}.js`).catch(() => {});
   try {
     await Promise.all([i18n.useLanguage(i18n.guessLanguage()), session.load()]);
     await applySession();

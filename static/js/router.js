@@ -7,11 +7,18 @@ export const navigated = channel();
 export function go(path, { replace = false } = {}) {
   if (replace) history.replaceState(null, "", path);
   else history.pushState(null, "", path);
-  navigated.emit({ path });
+  arrive();
+}
+
+let here = location.pathname + location.search;
+
+function arrive() {
+  here = location.pathname + location.search;
+  navigated.emit({ path: location.pathname });
 }
 
 export function refresh() {
-  navigated.emit({ path: location.pathname, again: true });
+  arrive();
 }
 
 // Only paths of this page may be a way back after signing in.
@@ -25,7 +32,11 @@ function isPlainClick(event, anchor) {
 }
 
 export function start() {
-  window.addEventListener("popstate", () => navigated.emit({ path: location.pathname }));
+  window.addEventListener("popstate", () => {
+    // A jump within the page (the skip link) is no new page; a pasted link with a token is.
+    const jump = here === location.pathname + location.search;
+    if (!jump || (location.hash && /^\/(join|signin)$/.test(location.pathname))) arrive();
+  });
   document.addEventListener("click", (event) => {
     const anchor = event.target instanceof Element ? event.target.closest("a[href]") : null;
     if (!anchor || !isPlainClick(event, anchor)) return;

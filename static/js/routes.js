@@ -28,8 +28,8 @@ export function match(path) {
     const params = {};
     const fits = wanted.every((part, index) => {
       if (!part.startsWith(":")) return part === parts[index];
-      params[part.slice(1)] = decodeURIComponent(parts[index]);
-      return parts[index] !== "";
+      params[part.slice(1)] = parts[index];
+      return /^[a-z0-9][a-z0-9-]*$/.test(parts[index]);
     });
     if (fits) return { route, params };
   }
@@ -38,5 +38,5 @@ export function match(path) {
 
 export function pathOf(view, slug) {
   const route = ROUTES.find((one) => one.view === view);
-  return route.path.replace(":slug", encodeURIComponent(slug ?? ""));
+  return route.path.replace(":slug", slug ?? "");
 }

@@ -27,11 +27,6 @@ function number(name, value, input) {
   return forms.numberField({ ...words(name), input: { value: String(value), ...input } });
 }
 
-function share(name, value) {
-  const one = number(name, Math.round(value * 1000) / 10, { min: 0, max: 50, step: 0.5 });
-  return { ...one, get: () => Number(one.control.value || 0) / 100 };
-}
-
 function select(name, value, values) {
   const one = forms.selectField({ ...words(name), value,
     choices: values.map((each) => [each, t(`settings.${name}_${each}`)]) });
@@ -125,7 +120,8 @@ function ratings(value) {
   } };
 }
 
-// Every field by the settings member it stands for.
+// Every field by the settings member it stands for. Members this version cannot act on (policy and
+// the shares of gold, repeats and mirrored items) are left as they are.
 export function settingsFields(settings) {
   return {
     question: text("question", settings.question, { maxlength: 500 }),
@@ -143,10 +139,6 @@ export function settingsFields(settings) {
     overlap: number("overlap", settings.overlap, { min: 1, max: 100, step: 1 }),
     lease_seconds: number("lease_seconds", settings.lease_seconds,
       { min: 30, max: 86400, step: 1 }),
-    policy: select("policy", settings.policy, ["queue", "random"]),
-    gold_share: share("gold_share", settings.gold_share ?? 0),
-    repeat_share: share("repeat_share", settings.repeat_share ?? 0),
-    mirror_share: share("mirror_share", settings.mirror_share ?? 0),
     show_own_progress: check("show_own_progress", settings.show_own_progress ?? true),
   };
 }
@@ -155,8 +147,7 @@ export const GROUPS = {
   ask: ["question", "instructions", "kind"],
   answers: ["strength_levels", "ties", "both_bad", "cannot_judge"],
   extras: ["criteria", "ratings", "flags", "rationale", "edits"],
-  work: ["overlap", "lease_seconds", "policy", "show_own_progress"],
-  quality: ["gold_share", "repeat_share", "mirror_share"],
+  work: ["overlap", "lease_seconds", "show_own_progress"],
 };
 
 export function readSettings(fields) {

@@ -5,7 +5,8 @@ import { t } from "./i18n.js";
 import * as router from "./router.js";
 import { pathOf, ROUTES, TABS } from "./routes.js";
 import * as session from "./session.js";
-import { mountNotices } from "./widgets/notice.js";
+import { problemText } from "./widgets/problem.js";
+import { mountNotices, note } from "./widgets/notice.js";
 import { saveStatus } from "./widgets/status.js";
 
 const header = h("header", { class: "top" });
@@ -27,8 +28,12 @@ function tabs(slug, view) {
 }
 
 async function signOut() {
-  await session.signOut();
-  router.go("/signin");
+  try {
+    await session.signOut();
+    router.go("/signin");
+  } catch (error) {
+    note(problemText(error));
+  }
 }
 
 function accountMenu(view) {

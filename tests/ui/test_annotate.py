@@ -55,6 +55,18 @@ def test_keyboard_only(stage):
     expect(page.get_by_role("heading", name="My history")).to_be_visible()
 
 
+def test_skip_link_keeps_the_task(stage):
+    slug = stage.project(pair_rows(3))
+    page = stage.annotator(slug)
+    prompt = task(page).locator(".message").inner_text()
+    page.get_by_role("link", name="Skip to content").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("main")).to_be_focused()
+    expect(page.locator(".message")).to_contain_text(prompt.split("\n")[-1])
+    page.keyboard.press("1")
+    stage.wait_judgments(page, slug, 1)
+
+
 def test_hangul_keyboard_and_held_keys(stage):
     """Keys work by place when the keyboard writes Hangul; a held key answers once."""
     slug = stage.project(pair_rows(6))

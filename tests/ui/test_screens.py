@@ -101,7 +101,7 @@ def test_screens(stage, rich, language, width, theme):
         name = f"{screen}-{language}-{theme}-{width}"
         stage.shot(page, name)
         # The words do not change the structure: one language is enough for the rules.
-        if language == "en":
+        if language == "en" and (width > 600 or theme == "light"):
             check(page, name)
 
 

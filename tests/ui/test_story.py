@@ -113,12 +113,13 @@ def test_progress_plots_update(stage):
     slug = stage.project(pair_rows(8))
     page = stage.page(f"/p/{slug}")
     expect(page.locator(".figure").first).to_contain_text("0%")
-    expect(page.locator("canvas")).to_have_count(3)
+    expect(page.locator("canvas:visible")).to_have_count(2)
     worker = stage.annotator(slug)
     for _ in range(4):
         task(worker)
         worker.keyboard.press("1")
     expect(page.locator(".figure").first).to_contain_text("50%", timeout=12000)
+    expect(page.locator("canvas:visible")).to_have_count(3)
     expect(page.get_by_role("cell", name="Worker").or_(
         page.get_by_role("rowheader", name="Worker"))).to_be_visible()
 

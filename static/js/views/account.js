@@ -8,10 +8,11 @@ import * as router from "../router.js";
 import * as session from "../session.js";
 import { currentTheme, THEMES, useTheme } from "../theme.js";
 import { confirmDialog } from "../widgets/dialog.js";
-import { checkField, form, problemText, selectField, textField } from "../widgets/form.js";
+import { checkField, form, selectField, textField } from "../widgets/form.js";
 import { switchLanguage } from "../widgets/language.js";
 import { announce, note } from "../widgets/notice.js";
 import { pageHeader, section, table } from "../widgets/page.js";
+import { problemText } from "../widgets/problem.js";
 
 function nameForm() {
   const account = session.account();

@@ -4,9 +4,10 @@ import * as api from "../api.js";
 import { button, h, replace } from "../dom.js";
 import { date, t } from "../i18n.js";
 import * as session from "../session.js";
-import { checkField, form, problemText, textField } from "../widgets/form.js";
+import { checkField, form, textField } from "../widgets/form.js";
 import { note } from "../widgets/notice.js";
 import { copyLine, pageHeader, section, table } from "../widgets/page.js";
+import { problemText } from "../widgets/problem.js";
 
 class AccountsScreen {
   constructor() {

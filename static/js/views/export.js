@@ -4,9 +4,9 @@ import * as api from "../api.js";
 import { button, h, replace } from "../dom.js";
 import { date, number, t } from "../i18n.js";
 import * as session from "../session.js";
-import { checkField, form, numberField, problemText, selectField, textField }
-  from "../widgets/form.js";
+import { checkField, form, numberField, selectField, textField } from "../widgets/form.js";
 import { codeBlock, emptyState, pageHeader, section, table } from "../widgets/page.js";
+import { problemText } from "../widgets/problem.js";
 
 const FORMATS = ["aileron", "trl-preference", "trl-implicit", "trl-unpaired", "hh"];
 const DEFAULTS = { ties: "keep", aggregate: "each", source: "explicit", text: "messages" };

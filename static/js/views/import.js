@@ -4,8 +4,9 @@ import { button, h, icon, link, replace } from "../dom.js";
 import { bytes, number, percent, t } from "../i18n.js";
 import { Importer } from "../importer.js";
 import { pathOf } from "../routes.js";
-import { areaField, problemText, selectField } from "../widgets/form.js";
+import { areaField, selectField } from "../widgets/form.js";
 import { codeBlock, figure, figures, pageHeader, section, table } from "../widgets/page.js";
+import { problemText } from "../widgets/problem.js";
 
 const FORMATS = ["auto", "aileron", "trl-preference", "trl-implicit", "hh", "votes"];
 const REFUSED_SHOWN = 100;

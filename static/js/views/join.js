@@ -6,10 +6,11 @@ import { date, t } from "../i18n.js";
 import * as router from "../router.js";
 import { pathOf } from "../routes.js";
 import * as session from "../session.js";
-import { form, problemText, textField } from "../widgets/form.js";
+import { form, textField } from "../widgets/form.js";
 import { languageSwitch } from "../widgets/language.js";
 import { note } from "../widgets/notice.js";
 import { pageHeader } from "../widgets/page.js";
+import { problemText } from "../widgets/problem.js";
 
 const LOGIN = /^[a-z0-9._@-]{3,64}$/;
 

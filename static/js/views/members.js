@@ -4,9 +4,10 @@ import * as api from "../api.js";
 import { button, h, replace } from "../dom.js";
 import { ago, date, number, t } from "../i18n.js";
 import { confirmDialog } from "../widgets/dialog.js";
-import { form, numberField, problemText, selectField, textField } from "../widgets/form.js";
+import { form, numberField, selectField, textField } from "../widgets/form.js";
 import { note } from "../widgets/notice.js";
 import { copyLine, pageHeader, section, table } from "../widgets/page.js";
+import { problemText } from "../widgets/problem.js";
 
 const ROLES = ["annotator", "researcher", "owner"];
 const DAYS = [1, 7, 30, 90];

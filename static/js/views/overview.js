@@ -89,9 +89,10 @@ function emptyProject(slug) {
 function dashboard(state) {
   const { progress } = state;
   const top = figures(numbers(progress));
+  const none = h("p", { class: "hint" }, t("overview.none"));
   const plots = [seriesPlot(state), completionPlot(state)];
   const nodes = [top, h("div", { class: "columns" },
-    section(t(`overview.series_${progress.bucket}`), plots[0].node),
+    section(t(`overview.series_${progress.bucket ?? "hour"}`), none, plots[0].node),
     section(t("overview.completion"), plots[1].node))];
   const people = h("div");
   if (progress.annotators) {
@@ -99,12 +100,18 @@ function dashboard(state) {
     nodes.push(h("div", { class: "columns" }, section(t("overview.annotators"), people),
       section(t("overview.choices"), plots[2].node)));
   }
+  const showNone = () => {
+    none.hidden = state.progress.judgments.total > 0;
+    plots[0].node.hidden = !none.hidden;
+  };
   const update = () => {
+    showNone();
     replace(top, numbers(state.progress));
     if (state.progress.annotators) replace(people, annotators(state.progress));
     for (const one of plots) one.redraw();
   };
   if (progress.annotators) replace(people, annotators(progress));
+  showNone();
   return { nodes, update, stop: () => plots.forEach((one) => one.stop()) };
 }
 

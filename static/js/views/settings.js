@@ -5,10 +5,11 @@ import { button, h, replace } from "../dom.js";
 import { t } from "../i18n.js";
 import * as session from "../session.js";
 import { GROUPS, readSettings, sampleTask, settingsFields } from "../settings-model.js";
-import { problemText, textField, group } from "../widgets/form.js";
+import { textField, group } from "../widgets/form.js";
 import { Judge } from "../widgets/judge.js";
 import { note } from "../widgets/notice.js";
 import { pageHeader } from "../widgets/page.js";
+import { problemText } from "../widgets/problem.js";
 
 const PREVIEW_DELAY = 200;
 

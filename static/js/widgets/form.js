@@ -1,8 +1,8 @@
 // Forms whose every field has a label, a help text and a place for the server's complaint.
 
-import { ApiError } from "../api.js";
 import { h, replace, uniqueId } from "../dom.js";
 import { t } from "../i18n.js";
+import { problemText } from "./problem.js";
 
 // Wraps a control into a labelled field. pointer: the JSON pointer the server names it by.
 export function field(control, { label, help, pointer, get, inline = false }) {
@@ -54,14 +54,6 @@ function fieldFor(fields, pointer) {
   const exact = fields.find((one) => one.pointer === pointer);
   // "/settings/criteria/0/name" belongs to the field of "/settings/criteria".
   return exact ?? fields.find((one) => one.pointer && pointer.startsWith(`${one.pointer}/`));
-}
-
-export function problemText(error) {
-  if (!(error instanceof ApiError)) throw error;
-  if (error.network) return t("error.network");
-  if (error.status === 429) return t("error.rate", { n: Math.max(1, error.retryAfter) });
-  if (error.status >= 500) return t("error.server", { id: error.requestId });
-  return error.message;
 }
 
 // options: fields, submit (label), onSubmit(), extra (nodes beside the button)

@@ -4,6 +4,7 @@ import { button, h, link, replace } from "../dom.js";
 import { date, t } from "../i18n.js";
 import * as outbox from "../outbox.js";
 import { openDialog } from "./dialog.js";
+import { announce } from "./notice.js";
 
 function sentenceOf({ pending, waiting }) {
   if (!pending) return t("status.saved");
@@ -44,7 +45,8 @@ async function showFailures() {
 }
 
 export function saveStatus() {
-  const text = h("span", { role: "status", class: "status-text" });
+  const text = h("span", { class: "status-text" });
+  let spoken = outbox.current().waiting;
   const failed = button("", showFailures, { class: "quiet failed-count", hidden: true });
   const signIn = link("/signin", t("session.sign_in"), { hidden: true });
   const dot = h("i", { class: "status-dot", "aria-hidden": "true" });
@@ -53,6 +55,9 @@ export function saveStatus() {
     node.dataset.state = state.pending ? state.waiting ?? "saving" : "saved";
     const words = sentenceOf(state);
     if (text.textContent !== words) text.textContent = words;
+    // Trouble and its end are read aloud; every single saving would only disturb.
+    if (state.waiting !== spoken) announce(words);
+    spoken = state.waiting;
     if (!state.lasting) text.textContent = t("status.not_lasting");
     signIn.hidden = state.waiting !== "signin" || !state.pending;
     failed.hidden = !state.failed;
