@@ -158,13 +158,14 @@ check_html()
 
 check_statements()
 {
-    local file name
+    local file name lane
     for file in schema/queries/*.sql; do
         name=$(basename "$file" .sql)
         grep -rqE "(SQL_$name|SEND\([^,]*, *$name)([^a-z0-9_]|\$)" server ||
             echo "$file is used nowhere in server/"
-        head -1 "$file" | grep -qE '^-- lane: (fast|write|slow|bulk|stream|none)$' ||
-            echo "$file: the first line must be -- lane: NAME"
+        lane=$(sed -nE '1s/^-- lane: ([a-z]+)$/\1/p' "$file")
+        grep -qwF "LANE_${lane:-?}" server/db/sql.h ||
+            echo "$file: the first line must be -- lane: NAME, of db/sql.h"
     done
 }
 
