@@ -18,8 +18,8 @@ void document_init(Document *document, const char *content_type, Str bytes, Str 
 /* The document of bytes that live as long as the process; made at the first call, by any thread. */
 const Document *document_of(const char *content_type, Str bytes);
 
-/* Appends the gzip form; false when memory is spent. Level 1 uses one state a thread, which a thread
- * that has used it gives back at its end. */
+/* Appends the gzip form; false when memory is spent. Level 1 uses one state a thread, given back
+ * by gzip_thread_end. */
 MUST_CHECK bool gzip_bytes(Buf *out, Str bytes, int level);
 void gzip_thread_end(void);
 
