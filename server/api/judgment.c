@@ -3,6 +3,8 @@
 
 #include "../base/metrics.h"
 
+enum { JUDGE_TRIES_MAX = 8 };
+
 static const char *const choices[] = {"A", "B", "C", "D", "E", "F", "G", "H", "I", "tie",
                                       "both_bad", "cannot_judge", NULL};
 
@@ -135,60 +137,82 @@ static void reply_problem(Req *req, Str problem)
     reply_fail(req, ERR_invalid, pointer.ptr, STR_FMT, STR_ARG(str_skip(problem, n + 1)));
 }
 
+/* What a PUT says, kept so that it can be sent again. */
+typedef struct Judging {
+    Uuid lease_id;
+    Str choice, rationale, detail;
+    int64_t strength, duration_ms;
+    bool has_strength, has_duration;
+    int tries;
+} Judging;
+
+static void send_judgment(Req *req);
+
 static void judged(Req *req, const Rows *rows)
 {
+    Judging *judging = req->state;
     if (rows_count(rows) == 0) {
         reply_fail(req, ERR_not_found, NULL, "there is no such lease, or it is not yours");
         return;
     }
     Str outcome = rows_text(rows, 0, rows_column(rows, "_outcome"));
-    if (str_is(outcome, "invalid")) {
+    if (str_is(outcome, "again") && ++judging->tries < JUDGE_TRIES_MAX) {
+        send_judgment(req); /* met another answer to the same comparison in one statement */
+    } else if (str_is(outcome, "invalid")) {
         reply_problem(req, rows_text(rows, 0, rows_column(rows, "_problem")));
-        return;
-    }
-    if (str_is(outcome, "lost")) {
+    } else if (str_is(outcome, "lost")) {
         reply_fail(req, ERR_conflict, NULL,
                    "the lease went to someone else and has been answered; nothing was recorded");
-        return;
-    }
-    if (str_is(outcome, "same")) {
+    } else if (str_is(outcome, "again")) {
+        req_add_header(req, "Retry-After", STR("1"));
+        reply_fail(req, ERR_unavailable, NULL, "too many answers to one task at once");
+    } else if (str_is(outcome, "same")) {
         finish_row(req, rows);
-        return;
+    } else {
+        metric_add(METRIC_judgments_total, 1);
+        finish_created(req, rows);
     }
-    metric_add(METRIC_judgments_total, 1);
-    finish_created(req, rows);
+}
+
+static void send_judgment(Req *req)
+{
+    const Judging *judging = req->state;
+    SEND(req, judgment_put, judged, db_uuid(judging->lease_id), db_uuid(req->caller.id),
+         db_uuid(uuid_new()), db_text(judging->choice),
+         judging->has_strength ? db_int(judging->strength) : db_null(), db_text(judging->detail),
+         judging->has_duration ? db_int(judging->duration_ms) : db_null());
 }
 
 /* PUT /leases/{id}/judgment - idempotent: the same body again is the same judgment. */
 void lease_judge(Req *req)
 {
-    Uuid id;
-    Str choice = {0}, rationale = {0}, detail = {0};
-    int64_t strength = 0, duration_ms = 0;
-    bool has_strength = false, has_duration = false;
+    Judging *judging = arena_alloc(&req->arena, sizeof *judging);
+    if (!judging)
+        return reply_fail(req, ERR_too_large, NULL, "the request needs too much memory");
     json_t *criteria = NULL, *ranking = NULL, *ratings = NULL, *flags = NULL, *edits = NULL;
     const JsonField fields[] = {
-        {.name = "choice", .kind = JSON_FIELD_ENUM, .out = &choice, .choices = choices},
-        {.name = "strength", .kind = JSON_FIELD_INT, .out = &strength, .min = 1, .max = 3,
-         .present = &has_strength},
+        {.name = "choice", .kind = JSON_FIELD_ENUM, .out = &judging->choice, .choices = choices},
+        {.name = "strength", .kind = JSON_FIELD_INT, .out = &judging->strength, .min = 1, .max = 3,
+         .present = &judging->has_strength},
         {.name = "criteria", .kind = JSON_FIELD_OBJECT, .out = &criteria},
         {.name = "ranking", .kind = JSON_FIELD_ARRAY, .out = &ranking, .min = 1, .max = 9},
         {.name = "ratings", .kind = JSON_FIELD_OBJECT, .out = &ratings},
         {.name = "flags", .kind = JSON_FIELD_OBJECT, .out = &flags},
-        {.name = "rationale", .kind = JSON_FIELD_TEXT, .out = &rationale, .max = TEXT_BYTES_MAX},
+        {.name = "rationale", .kind = JSON_FIELD_TEXT, .out = &judging->rationale,
+         .max = TEXT_BYTES_MAX},
         {.name = "edits", .kind = JSON_FIELD_OBJECT, .out = &edits},
-        {.name = "duration_ms", .kind = JSON_FIELD_INT, .out = &duration_ms, .min = 0,
-         .max = INT32_MAX, .present = &has_duration},
+        {.name = "duration_ms", .kind = JSON_FIELD_INT, .out = &judging->duration_ms, .min = 0,
+         .max = INT32_MAX, .present = &judging->has_duration},
     };
-    if (!param_uuid(req, 0, &id) || !req_decode(req, fields, LEN(fields)))
+    if (!param_uuid(req, 0, &judging->lease_id) || !req_decode(req, fields, LEN(fields)))
         return;
     if ((criteria && !criteria_valid(req, criteria)) || (ratings && !ratings_valid(req, ratings))
         || (flags && !flags_valid(req, flags)) || (edits && !edits_valid(req, edits))
-        || (ranking && !ranking_valid(req, ranking)) || !detail_write(req, req->json, &detail))
+        || (ranking && !ranking_valid(req, ranking))
+        || !detail_write(req, req->json, &judging->detail))
         return;
-    SEND(req, judgment_put, judged, db_uuid(id), db_uuid(req->caller.id), db_uuid(uuid_new()),
-         db_text(choice), has_strength ? db_int(strength) : db_null(), db_text(detail),
-         has_duration ? db_int(duration_ms) : db_null());
+    req->state = judging;
+    send_judgment(req);
 }
 
 /* Everybody's answers: names for owners, pseudonyms for researchers. */

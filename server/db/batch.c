@@ -12,30 +12,46 @@
  *
  * The next batch starts when the last has come back, so what arrives meanwhile shares a commit. */
 #include "internal.h"
+#include "merge.h"
 
 #include "../base/clock.h"
 #include "../base/metrics.h"
 
 static void deliver(Lane *lane, Request *request)
 {
-    if (request->result && result_ok(request->result)) {
+    bool ok = request->result && result_ok(request->result);
+    if (ok && request->children.count > 0) {
+        merge_deliver(request, NULL);
+        return;
+    }
+    if (ok) {
         request->done(request->context, rows_from(request->result), NULL);
     } else {
         Err err = {ERR_unavailable, "the connection to the database was lost", NULL};
         if (request->result)
             err_from_result(&err, &lane->db->scratch, request->result, sql_name(request->id));
-        metric_add(METRIC_db_errors_total, 1);
-        request->done(request->context, NULL, &err);
+        bool carrier = request->children.count > 0;
+        if (carrier) {
+            merge_deliver(request, &err);
+        } else {
+            metric_add(METRIC_db_errors_total, 1);
+            request->done(request->context, NULL, &err);
+        }
         arena_reset(&lane->db->scratch);
+        if (carrier) return;
     }
     request_free(request);
 }
 
+/* Rolled back, not at fault perhaps: again with a Sync of its own, a carrier's children each. */
 static void try_again(Lane *lane, Request *request)
 {
     PQclear(request->result);
     request->result = NULL;
-    queue_push(&lane->again, request);
+    if (request->children.count > 1)
+        merge_apart(request, &lane->again);
+    else
+        queue_push(&lane->again, request);
 }
 
 /* A Sync has come back: settles the first group in flight. */
@@ -66,7 +82,9 @@ static void settle(Lane *lane)
         lane->commit_error = NULL;
     }
     bool retry = failed && lane->kind->batches && group.head->result &&
-                 result_retryable(group.head->result) && group.head->tries < DB_WRITE_TRIES_MAX;
+                 (group.head->children.count > 1 ||
+                  (result_retryable(group.head->result) &&
+                   group.head->tries < DB_WRITE_TRIES_MAX));
     if (retry) {
         try_again(lane, queue_pop(&group));
         return;
@@ -133,6 +151,30 @@ static bool send_one(Lane *lane, RequestQueue *from, bool sync_after)
            (!sync_after || PQpipelineSync(lane->conn) == 1);
 }
 
+/* Takes from what waits: up to DB_BATCH_MAX statements, and those that merge (of one kind at a time)
+ * up to DB_MERGE_MAX as one of them, behind the others. */
+static void gather(Lane *lane, RequestQueue *group)
+{
+    RequestQueue merged = {NULL, NULL, 0, 0}, left = {NULL, NULL, 0, 0};
+    for (Request *request; (request = queue_pop(&lane->waiting));) {
+        bool merges = sql_merges(request->id) && request->children.count == 0;
+        if (merges && merged.count < DB_MERGE_MAX &&
+            (merged.count == 0 || merged.head->id == request->id))
+            queue_push(&merged, request);
+        else if (!merges && group->count < DB_BATCH_MAX - 1)
+            queue_push(group, request);
+        else
+            queue_push(&left, request);
+    }
+    lane->waiting = left;
+    if (merged.count == 0) return;
+    Request *carrier = merge_carrier(&merged);
+    if (carrier)
+        queue_push(group, carrier);
+    else
+        queue_fail(&merged, "out of memory");
+}
+
 /* The WRITE lane: one batch in flight; rolled back ones first, alone each. */
 static bool launch_batch(Lane *lane)
 {
@@ -142,12 +184,13 @@ static bool launch_batch(Lane *lane)
         while (sent && lane->again.count > 0) sent = send_one(lane, &lane->again, true);
         return sent;
     }
-    int size = lane->waiting.count < DB_BATCH_MAX ? lane->waiting.count : DB_BATCH_MAX;
-    if (size == 0) return true;
+    RequestQueue group = {NULL, NULL, 0, 0};
+    gather(lane, &group);
+    if (group.count == 0) return true;
     metric_add(METRIC_db_batches_total, 1);
-    metric_add(METRIC_db_batch_statements_total, size);
-    for (int left = size; sent && left > 0; left--)
-        sent = send_one(lane, &lane->waiting, left == 1);
+    metric_add(METRIC_db_batch_statements_total, group.count);
+    while (sent && group.count > 0) sent = send_one(lane, &group, group.count == 1);
+    while (group.count > 0) queue_push(&lane->waiting, queue_pop(&group)); /* the lane breaks now */
     return sent;
 }
 

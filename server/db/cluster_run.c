@@ -69,11 +69,14 @@ static bool pid_file_read(const Cluster *cluster, PidFile *out)
 static bool is_our_postmaster(const Cluster *cluster, pid_t pid)
 {
     if (kill(pid, 0) != 0 && errno == ESRCH) return false;
-    char cwd[64];
-    struct stat ours, its;
+    char process[64], cwd[64];
+    struct stat ours, its, owner;
+    snprintf(process, sizeof process, "/proc/%d", (int)pid);
     snprintf(cwd, sizeof cwd, "/proc/%d/cwd", (int)pid);
-    if (stat(cluster->pg_dir, &ours) != 0) return false;
-    if (stat(cwd, &its) != 0) return errno == EACCES; /* alive, but not ours to look at */
+    if (stat(cluster->pg_dir, &ours) != 0 || stat(process, &owner) != 0) return false;
+    /* A root without CAP_SYS_PTRACE may not look: then its owner has to do. */
+    if (stat(cwd, &its) != 0)
+        return errno == EACCES && owner.st_uid == (cluster->switch_user ? cluster->uid : geteuid());
     return ours.st_dev == its.st_dev && ours.st_ino == its.st_ino;
 }
 
@@ -91,6 +94,21 @@ pid_t cluster_find_running(const Cluster *cluster, Path socket_dir)
     if (n < PATH_MAX && unlink(path) == 0)
         log_event(LOG_INFO, "postgres_stale_pid", "process %d is gone; recovering", (int)file.pid);
     return 0;
+}
+
+/* The socket's lock file names a process too, and after kill -9 or a power cut a stranger may have
+ * that number (or it is a zombie nobody has reaped): PostgreSQL would refuse to start for ever. */
+static void remove_stale_socket_lock(const Cluster *cluster)
+{
+    Path path, line;
+    int n = snprintf(path, sizeof path, "%s/.s.PGSQL." CLUSTER_PORT ".lock", cluster->socket_dir);
+    FILE *file = n < PATH_MAX ? fopen(path, "re") : NULL;
+    if (!file) return;
+    pid_t pid = fgets(line, sizeof line, file) ? (pid_t)strtol(line, NULL, 10) : 0;
+    fclose(file);
+    if (pid > 0 && is_our_postmaster(cluster, pid)) return;
+    if (unlink(path) == 0)
+        log_event(LOG_INFO, "postgres_stale_lock", "process %d is gone; recovering", (int)pid);
 }
 
 /* ---- its life ---- */
@@ -130,6 +148,7 @@ bool cluster_spawn(Cluster *cluster)
         return false;
     }
     cluster->log_start = lseek(log_fd, 0, SEEK_END);
+    remove_stale_socket_lock(cluster);
     pid_t pid = fork();
     if (pid == 0) {
         cluster_become_user(cluster, log_fd);

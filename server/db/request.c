@@ -1,7 +1,7 @@
 /* request.c - parameters, and the Request that carries them from db_send to its `done`.
  *
  * A Request is one block: the struct, three arrays for libpq, then the parameters' bytes. */
-#include "request.h"
+#include "merge.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -134,6 +134,10 @@ void queue_fail(RequestQueue *queue, const char *detail)
     *queue = (RequestQueue){NULL, NULL, 0, 0};
     for (Request *request; (request = queue_pop(&failed));) {
         const Err err = {ERR_unavailable, detail, NULL};
+        if (request->children.count > 0) {
+            merge_deliver(request, &err);
+            continue;
+        }
         metric_add(METRIC_db_errors_total, 1);
         request->done(request->context, NULL, &err);
         request_free(request);

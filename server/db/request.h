@@ -1,11 +1,17 @@
 /* request.h - a statement on its way, and queues of them. Private to db/.
  *
- * A Request owns its copied parameters and, until it is delivered, its PGresult. */
+ * A Request owns its copied parameters, its children and, until it is delivered, its PGresult. */
 #ifndef AILERON_DB_REQUEST_H
 #define AILERON_DB_REQUEST_H
 
 #include <libpq-fe.h>
 #include "db.h"
+
+typedef struct RequestQueue {
+    struct Request *head, *tail;
+    int count;
+    size_t bytes;
+} RequestQueue;
 
 typedef struct Request {
     struct Request *next;
@@ -20,13 +26,8 @@ typedef struct Request {
     const char *const *values;
     const int *lengths;
     const int *formats;
+    RequestQueue children; /* merge.h: those it carries; empty for an ordinary Request */
 } Request;
-
-typedef struct RequestQueue {
-    Request *head, *tail;
-    int count;
-    size_t bytes;
-} RequestQueue;
 
 /* Copies the parameters into one block. NULL: out of memory. */
 MUST_CHECK Request *request_new(SqlId id, const DbParam *params, size_t count, DbDone done,

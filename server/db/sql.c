@@ -42,5 +42,11 @@ const char *sql_name(SqlId id)
 DbLane sql_lane(SqlId id)
 {
     assert(id < SQL_COUNT);
-    return rows[id].lane;
+    return rows[id].lane == LANE_merge ? LANE_write : rows[id].lane;
+}
+
+bool sql_merges(SqlId id)
+{
+    assert(id < SQL_COUNT);
+    return rows[id].lane == LANE_merge;
 }

@@ -20,7 +20,7 @@ import urllib.request
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 OUT = ROOT / "build" / "bench"
 LOAD = ROOT / "build" / "release" / "tests" / "bench" / "bench_http"
-BINARY = ROOT / "build" / "aileron"
+BINARY = pathlib.Path(os.environ.get("AILERON_BINARY", ROOT / "build" / "aileron"))
 PROJECT = 1
 RESULTS = []
 LANE = ("-c plan_cache_mode=force_generic_plan -c jit=off -c enable_seqscan=off -c enable_sort=off "
@@ -182,11 +182,13 @@ def pgbench_judge(server, first, count, keys, clients=64):
     statement = "\n".join(line.split("--")[0] for line in statement.splitlines())
     each = count // clients
     for number, text in {
-            "$1::uuid": f"('{leases}-7000-8000-' || lpad(:n::text, 12, '0'))::uuid",
-            "$2::uuid": f"('019c0000-0000-7000-8000-' || lpad((:n::integer % {keys})::text, 12, '0'))::uuid",
-            "$3::uuid": f"('{prefix}-7000-9000-' || lpad(:n::text, 12, '0'))::uuid",
-            "$4::text": "'A'::text", "$5::integer": "2::integer", "$5::smallint": "2::smallint",
-            "$6::jsonb": "null::jsonb", "$7::integer": "4200::integer"}.items():
+            "$1::uuid[]": f"array[('{leases}-7000-8000-' || lpad(:n::text, 12, '0'))::uuid]",
+            "$2::uuid[]": "array[('019c0000-0000-7000-8000-' || "
+                          f"lpad((:n::integer % {keys})::text, 12, '0'))::uuid]",
+            "$3::uuid[]": f"array[('{prefix}-7000-9000-' || lpad(:n::text, 12, '0'))::uuid]",
+            "$4::text[]": "array['A'::text]", "$5::integer[]": "array[2::integer]",
+            "$6::jsonb[]": "array[null::jsonb]", "$7::integer[]": "array[4200::integer]"}.items():
+        assert number in statement, number
         statement = statement.replace(number, text)
     script = os.path.join(server.data, "judge.pgbench")
     with open(script, "w", encoding="utf-8") as file:
