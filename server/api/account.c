@@ -86,20 +86,23 @@ void account_update(Req *req)
     json_t *preferences = NULL;
     if (req->caller.is_key)
         return reply_fail(req, ERR_forbidden, NULL, "a key has no account to change");
-    if (!change)
-        return reply_fail(req, ERR_too_large, NULL, "the request needs too much memory");
+    if (!change) return reply_fail(req, ERR_too_large, NULL, "the request needs too much memory");
     const JsonField fields[] = {
         {.name = "name", .kind = JSON_FIELD_TEXT, .out = &change->name, .min = 1, .max = 100},
         {.name = "preferences", .kind = JSON_FIELD_OBJECT, .out = &preferences},
-        {.name = "password", .kind = JSON_FIELD_TEXT, .out = &change->password,
-         .min = PASSWORD_BYTES_MIN, .max = PASSWORD_BYTES_MAX},
-        {.name = "current_password", .kind = JSON_FIELD_TEXT, .out = &change->current_password,
-         .min = 1, .max = PASSWORD_BYTES_MAX},
+        {.name = "password",
+         .kind = JSON_FIELD_TEXT,
+         .out = &change->password,
+         .min = PASSWORD_BYTES_MIN,
+         .max = PASSWORD_BYTES_MAX},
+        {.name = "current_password",
+         .kind = JSON_FIELD_TEXT,
+         .out = &change->current_password,
+         .min = 1,
+         .max = PASSWORD_BYTES_MAX},
     };
-    if (!req_decode(req, fields, LEN(fields)))
-        return;
-    if (preferences && !preferences_read(req, preferences, change))
-        return;
+    if (!req_decode(req, fields, LEN(fields))) return;
+    if (preferences && !preferences_read(req, preferences, change)) return;
     req->state = change;
     if (change->password.ptr)
         SEND(req, account_find_password, current_found, db_uuid(req->caller.id));
@@ -112,8 +115,7 @@ void account_list(Req *req)
 {
     int64_t limit = 0;
     Str after;
-    if (!list_range(req, &limit, &after))
-        return;
+    if (!list_range(req, &limit, &after)) return;
     SEND(req, account_list, finish_list, db_uuid(req->caller.id), db_text(after), db_int(limit));
 }
 
@@ -138,17 +140,19 @@ void account_create(Req *req)
     Str name = {0};
     bool admin = false;
     const JsonField fields[] = {
-        {.name = "login", .kind = JSON_FIELD_TEXT, .out = &login, .required = REQUIRED, .min = 3,
+        {.name = "login",
+         .kind = JSON_FIELD_TEXT,
+         .out = &login,
+         .required = REQUIRED,
+         .min = 3,
          .max = 64},
         {.name = "name", .kind = JSON_FIELD_TEXT, .out = &name, .min = 1, .max = 100},
         {.name = "admin", .kind = JSON_FIELD_BOOL, .out = &admin},
     };
-    if (!req_decode(req, fields, LEN(fields)))
-        return;
+    if (!req_decode(req, fields, LEN(fields))) return;
     char *token = arena_alloc(&req->arena, CRYPTO_TOKEN_CHARS + 1);
     uint8_t hash[CRYPTO_HASH_BYTES];
-    if (!token)
-        return reply_fail(req, ERR_too_large, NULL, "the request needs too much memory");
+    if (!token) return reply_fail(req, ERR_too_large, NULL, "the request needs too much memory");
     crypto_token_new(token, hash);
     req->state = token;
     SEND(req, account_add, linked, db_uuid(uuid_new()), db_text(login),
@@ -162,10 +166,8 @@ void account_link(Req *req)
     Uuid id;
     char *token = arena_alloc(&req->arena, CRYPTO_TOKEN_CHARS + 1);
     uint8_t hash[CRYPTO_HASH_BYTES];
-    if (!param_uuid(req, 0, &id))
-        return;
-    if (!token)
-        return reply_fail(req, ERR_too_large, NULL, "the request needs too much memory");
+    if (!param_uuid(req, 0, &id)) return;
+    if (!token) return reply_fail(req, ERR_too_large, NULL, "the request needs too much memory");
     crypto_token_new(token, hash);
     req->state = token;
     SEND(req, account_link, linked, db_uuid(id), db_bytes(hash, sizeof hash), db_uuid(uuid_new()),
@@ -193,8 +195,7 @@ void account_change(Req *req)
         {.name = "admin", .kind = JSON_FIELD_BOOL, .out = &admin, .present = &has_admin},
         {.name = "disabled", .kind = JSON_FIELD_BOOL, .out = &disabled, .present = &has_disabled},
     };
-    if (!param_uuid(req, 0, &id) || !req_decode(req, fields, LEN(fields)))
-        return;
+    if (!param_uuid(req, 0, &id) || !req_decode(req, fields, LEN(fields))) return;
     SEND(req, account_patch, account_changed, db_uuid(id), db_text(name),
          has_admin ? db_bool(admin) : db_null(), has_disabled ? db_bool(disabled) : db_null(),
          db_uuid(uuid_new()), db_uuid(req->caller.id));

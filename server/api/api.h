@@ -1,8 +1,8 @@
 /* api.h - every handler, in the order of the route table, and the few ways they reach the database.
  *
  * A handler is decode -> api_send -> finisher. api_send copies the parameters and suspends the
- * request; the finisher runs on the same thread with the rows and answers. Errors of the database are
- * answered by api_send itself, so a finisher only sees success. */
+ * request; the finisher runs on the same thread with the rows and answers. Errors of the database
+ * are answered by api_send itself, so a finisher only sees success. */
 #ifndef AILERON_API_H
 #define AILERON_API_H
 
@@ -13,12 +13,12 @@
 enum {
     LIST_LIMIT_DEFAULT = 50,
     LIST_LIMIT_MAX = 200,
-    LEASES_MAX = 10,              /* leases in one request */
+    LEASES_MAX = 10, /* leases in one request */
     PASSWORD_BYTES_MIN = 10,
     PASSWORD_BYTES_MAX = 1024,
     PREFERENCES_BYTES_MAX = 16384,
     INSTRUCTIONS_BYTES_MAX = 65536,
-    TEXT_BYTES_MAX = 1048576,     /* a rationale or an edit */
+    TEXT_BYTES_MAX = 1048576, /* a rationale or an edit */
 };
 
 /* ---- send.c: statements and the generic finishers ---- */
@@ -35,7 +35,7 @@ void finish_body(Req *req, const Rows *rows);    /* 200 with column `body`; no r
 void finish_row(Req *req, const Rows *rows);     /* 200 with the row as an object; no row: 404 */
 void finish_created(Req *req, const Rows *rows); /* 201 likewise */
 void finish_empty(Req *req, const Rows *rows);   /* 204; no row: 404 */
-void finish_list(Req *req, const Rows *rows);    /* {"items":[…],"next"}; next from column _after */
+void finish_list(Req *req, const Rows *rows); /* {"items":[…],"next"}; next from column _after */
 /* As finish_empty, and every worker forgets what it has cached about roles and sessions. */
 void finish_empty_access(Req *req, const Rows *rows);
 
@@ -47,8 +47,8 @@ MUST_CHECK bool param_uuid(Req *req, int index, Uuid *out);
 Buf reply_buf(void);
 
 /* ---- auth.c ---- */
-void auth_authenticate(Req *req);             /* the http hook */
-void auth_forget(Worker *worker);             /* roles or sessions changed: drop all caches */
+void auth_authenticate(Req *req); /* the http hook */
+void auth_forget(Worker *worker); /* roles or sessions changed: drop all caches */
 void auth_close(Worker *worker);
 void auth_set_cookie(Req *req, const char *token); /* NULL: sign out */
 
@@ -124,6 +124,7 @@ void health_metrics(Req *req);
 void openapi_show(Req *req);
 
 /* ---- upkeep.c ---- */
-void upkeep_tick(Worker *worker); /* worker 0, about once a second: leases that ran out, partitions */
+void upkeep_tick(
+    Worker *worker); /* worker 0, about once a second: leases that ran out, partitions */
 
 #endif

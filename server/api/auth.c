@@ -9,12 +9,12 @@
 #include "../base/clock.h"
 
 enum {
-    CACHE_SLOTS = 2048,         /* power of two; a colliding entry replaces the older one */
+    CACHE_SLOTS = 2048, /* power of two; a colliding entry replaces the older one */
     CACHE_LOGIN_BYTES = 64,
-    KEY_PREFIX_BYTES = 3,       /* "ak_" */
+    KEY_PREFIX_BYTES = 3, /* "ak_" */
 };
-#define CACHE_TTL_US (5 * 1000 * 1000)
-#define SESSION_COOKIE "aileron_session"
+#define CACHE_TTL_US      (5 * 1000 * 1000)
+#define SESSION_COOKIE    "aileron_session"
 #define SESSION_MAX_AGE_S 2592000
 
 typedef struct CacheEntry {
@@ -53,10 +53,8 @@ void auth_close(Worker *worker)
 
 static CacheEntry *cache_slot(Worker *worker, const uint8_t key[CRYPTO_HASH_BYTES])
 {
-    if (!worker->auth_cache)
-        worker->auth_cache = calloc(1, sizeof(AuthCache));
-    if (!worker->auth_cache)
-        return NULL;
+    if (!worker->auth_cache) worker->auth_cache = calloc(1, sizeof(AuthCache));
+    if (!worker->auth_cache) return NULL;
     uint32_t index = 0;
     memcpy(&index, key, sizeof index);
     return &worker->auth_cache->entries[index & (CACHE_SLOTS - 1)];
@@ -65,9 +63,9 @@ static CacheEntry *cache_slot(Worker *worker, const uint8_t key[CRYPTO_HASH_BYTE
 static bool cache_get(Req *req, const Lookup *lookup)
 {
     const CacheEntry *entry = cache_slot(req->worker, lookup->key);
-    if (!entry || entry->generation != lookup->generation
-        || entry->expires_us < clock_monotonic_us()
-        || memcmp(entry->key, lookup->key, sizeof entry->key) != 0)
+    if (!entry || entry->generation != lookup->generation ||
+        entry->expires_us < clock_monotonic_us() ||
+        memcmp(entry->key, lookup->key, sizeof entry->key) != 0)
         return false;
     Caller *caller = &req->caller;
     caller->login = arena_copy(&req->arena, (Str){entry->login, entry->login_length});
@@ -84,8 +82,7 @@ static void cache_put(const Req *req, const Lookup *lookup)
 {
     const Caller *caller = &req->caller;
     CacheEntry *entry = cache_slot(req->worker, lookup->key);
-    if (!entry || caller->login.len > CACHE_LOGIN_BYTES)
-        return;
+    if (!entry || caller->login.len > CACHE_LOGIN_BYTES) return;
     memcpy(entry->key, lookup->key, sizeof entry->key);
     entry->generation = lookup->generation;
     entry->expires_us = clock_monotonic_us() + CACHE_TTL_US;
@@ -115,10 +112,8 @@ static void admit(Req *req)
 
 static Role role_read(Str text)
 {
-    if (str_is(text, "owner"))
-        return ROLE_OWNER;
-    if (str_is(text, "researcher"))
-        return ROLE_RESEARCHER;
+    if (str_is(text, "owner")) return ROLE_OWNER;
+    if (str_is(text, "researcher")) return ROLE_RESEARCHER;
     return str_is(text, "annotator") ? ROLE_ANNOTATOR : ROLE_USER;
 }
 
@@ -202,6 +197,5 @@ void auth_set_cookie(Req *req, const char *token)
     Str cookie = arena_printf(&req->arena, "%s=%s; Path=/; HttpOnly; SameSite=Strict; Max-Age=%d%s",
                               SESSION_COOKIE, token ? token : "", token ? SESSION_MAX_AGE_S : 0,
                               req->secure ? "; Secure" : "");
-    if (cookie.ptr)
-        req_add_header(req, "Set-Cookie", cookie);
+    if (cookie.ptr) req_add_header(req, "Set-Cookie", cookie);
 }

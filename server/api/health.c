@@ -33,8 +33,7 @@ void health_ready(Req *req)
         buf_put_format(&out, "{\"ready\":false,\"reason\":\"%s\"}", reason);
     else
         buf_put_text(&out, "{\"ready\":true}");
-    if (reason)
-        req_add_header(req, "Retry-After", STR("1"));
+    if (reason) req_add_header(req, "Retry-After", STR("1"));
     reply_json(req, reason ? 503 : 200, &out);
 }
 

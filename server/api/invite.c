@@ -16,8 +16,7 @@ void invite_list(Req *req)
 {
     int64_t limit = 0;
     Str after;
-    if (!list_range(req, &limit, &after))
-        return;
+    if (!list_range(req, &limit, &after)) return;
     SEND(req, invite_list, finish_list, db_int(req->caller.project_id), db_uuid(req->caller.id),
          db_text(after), db_int(limit));
 }
@@ -48,10 +47,8 @@ void invite_create(Req *req)
     };
     char *token = arena_alloc(&req->arena, CRYPTO_TOKEN_CHARS + 1);
     uint8_t hash[CRYPTO_HASH_BYTES];
-    if (!req_decode(req, fields, LEN(fields)))
-        return;
-    if (!token)
-        return reply_fail(req, ERR_too_large, NULL, "the request needs too much memory");
+    if (!req_decode(req, fields, LEN(fields))) return;
+    if (!token) return reply_fail(req, ERR_too_large, NULL, "the request needs too much memory");
     crypto_token_new(token, hash);
     req->state = token;
     SEND(req, invite_add, created, db_int(req->caller.project_id), db_uuid(req->caller.id),
@@ -70,7 +67,8 @@ void invite_delete(Req *req)
 
 static void spent(Req *req)
 {
-    reply_fail(req, ERR_gone, "/token", "this invite has been used up or has expired; ask for another");
+    reply_fail(req, ERR_gone, "/token",
+               "this invite has been used up or has expired; ask for another");
 }
 
 static void looked_up(Req *req, const Rows *rows)
@@ -87,11 +85,14 @@ void invite_lookup(Req *req)
     Str token = {0};
     uint8_t hash[CRYPTO_HASH_BYTES];
     const JsonField fields[] = {
-        {.name = "token", .kind = JSON_FIELD_TEXT, .out = &token, .required = REQUIRED, .min = 1,
+        {.name = "token",
+         .kind = JSON_FIELD_TEXT,
+         .out = &token,
+         .required = REQUIRED,
+         .min = 1,
          .max = 200},
     };
-    if (!req_decode(req, fields, LEN(fields)))
-        return;
+    if (!req_decode(req, fields, LEN(fields))) return;
     crypto_token_hash(token, hash);
     SEND(req, invite_lookup, looked_up, db_bytes(hash, sizeof hash));
 }
@@ -108,8 +109,7 @@ static void joined(Req *req, const Rows *rows)
 static void joined_new(Req *req, const Rows *rows)
 {
     const Acceptance *in = req->state;
-    if (rows_count(rows) > 0)
-        auth_set_cookie(req, in->session);
+    if (rows_count(rows) > 0) auth_set_cookie(req, in->session);
     joined(req, rows);
 }
 
@@ -137,20 +137,30 @@ static void still_good(Req *req, const Rows *rows)
 void invite_accept(Req *req)
 {
     Acceptance *in = arena_alloc(&req->arena, sizeof *in);
-    if (!in)
-        return reply_fail(req, ERR_too_large, NULL, "the request needs too much memory");
+    if (!in) return reply_fail(req, ERR_too_large, NULL, "the request needs too much memory");
     bool signed_in = req->caller.known && !req->caller.is_key;
     const JsonField fields[] = {
-        {.name = "token", .kind = JSON_FIELD_TEXT, .out = &in->token, .required = REQUIRED,
-         .min = 1, .max = 200},
-        {.name = "login", .kind = JSON_FIELD_TEXT, .out = &in->login, .required = !signed_in,
-         .min = 3, .max = 64},
+        {.name = "token",
+         .kind = JSON_FIELD_TEXT,
+         .out = &in->token,
+         .required = REQUIRED,
+         .min = 1,
+         .max = 200},
+        {.name = "login",
+         .kind = JSON_FIELD_TEXT,
+         .out = &in->login,
+         .required = !signed_in,
+         .min = 3,
+         .max = 64},
         {.name = "name", .kind = JSON_FIELD_TEXT, .out = &in->name, .min = 1, .max = 100},
-        {.name = "password", .kind = JSON_FIELD_TEXT, .out = &in->password, .required = !signed_in,
-         .min = PASSWORD_BYTES_MIN, .max = PASSWORD_BYTES_MAX},
+        {.name = "password",
+         .kind = JSON_FIELD_TEXT,
+         .out = &in->password,
+         .required = !signed_in,
+         .min = PASSWORD_BYTES_MIN,
+         .max = PASSWORD_BYTES_MAX},
     };
-    if (!req_decode(req, fields, LEN(fields)))
-        return;
+    if (!req_decode(req, fields, LEN(fields))) return;
     req->state = in;
     crypto_token_hash(in->token, in->token_hash);
     if (signed_in && !in->login.ptr)

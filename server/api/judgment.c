@@ -5,8 +5,9 @@
 
 enum { JUDGE_TRIES_MAX = 8 };
 
-static const char *const choices[] = {"A", "B", "C", "D", "E", "F", "G", "H", "I", "tie",
-                                      "both_bad", "cannot_judge", NULL};
+static const char *const choices[] = {"A", "B", "C", "D",   "E",        "F",
+                                      "G", "H", "I", "tie", "both_bad", "cannot_judge",
+                                      NULL};
 
 static bool fail(Req *req, const char *pointer, const char *reason)
 {
@@ -19,13 +20,17 @@ static bool criteria_valid(Req *req, json_t *criteria)
 {
     const char *name;
     json_t *value;
-    json_object_foreach(criteria, name, value) {
+    json_object_foreach(criteria, name, value)
+    {
         Str base = arena_printf(&req->arena, "/criteria/%.60s", name);
         Str choice = {0};
         int64_t strength = 0;
         Err err = {0};
         const JsonField fields[] = {
-            {.name = "choice", .kind = JSON_FIELD_ENUM, .out = &choice, .required = REQUIRED,
+            {.name = "choice",
+             .kind = JSON_FIELD_ENUM,
+             .out = &choice,
+             .required = REQUIRED,
              .choices = choices},
             {.name = "strength", .kind = JSON_FIELD_INT, .out = &strength, .min = 1, .max = 3},
         };
@@ -41,18 +46,22 @@ static bool criteria_valid(Req *req, json_t *criteria)
     return true;
 }
 
-/* {"A":{"overall":1..7}} within the widest range; the project's own range is the page's business. */
+/* {"A":{"overall":1..7}} within the widest range; the project's own range is the page's business.
+ */
 static bool ratings_valid(Req *req, json_t *ratings)
 {
     const char *slot, *name;
     json_t *named, *value;
-    json_object_foreach(ratings, slot, named) {
+    json_object_foreach(ratings, slot, named)
+    {
         if (!json_is_object(named))
             return fail(req, "/ratings", "must be an object of numbers for each candidate");
-        json_object_foreach(named, name, value)
-            if (!json_is_integer(value) || json_integer_value(value) < 0
-                || json_integer_value(value) > 100)
-                return fail(req, "/ratings", "ratings must be whole numbers from 0 to 100");
+        json_object_foreach(
+            named, name,
+            value) if (!json_is_integer(value) || json_integer_value(value) < 0 ||
+                       json_integer_value(value) >
+                           100) return fail(req, "/ratings",
+                                            "ratings must be whole numbers from 0 to 100");
     }
     return true;
 }
@@ -62,12 +71,12 @@ static bool flags_valid(Req *req, json_t *flags)
     const char *slot;
     json_t *list, *flag;
     size_t i;
-    json_object_foreach(flags, slot, list) {
+    json_object_foreach(flags, slot, list)
+    {
         if (!json_is_array(list))
             return fail(req, "/flags", "must be a list of names for each candidate");
-        json_array_foreach(list, i, flag)
-            if (!json_is_string(flag))
-                return fail(req, "/flags", "must be a list of names for each candidate");
+        json_array_foreach(list, i, flag) if (!json_is_string(flag)) return fail(
+            req, "/flags", "must be a list of names for each candidate");
     }
     return true;
 }
@@ -76,7 +85,8 @@ static bool edits_valid(Req *req, json_t *edits)
 {
     const char *slot;
     json_t *text;
-    json_object_foreach(edits, slot, text) {
+    json_object_foreach(edits, slot, text)
+    {
         Str value = json_str(text);
         if (!value.ptr || value.len < 1 || value.len > TEXT_BYTES_MAX)
             return fail(req, "/edits", "must be a text of 1 byte to 1 MiB for each candidate");
@@ -88,12 +98,12 @@ static bool ranking_valid(Req *req, json_t *ranking)
 {
     size_t i, k;
     json_t *rank, *slot;
-    json_array_foreach(ranking, i, rank) {
+    json_array_foreach(ranking, i, rank)
+    {
         if (!json_is_array(rank) || json_array_size(rank) == 0)
             return fail(req, "/ranking", "must be a list of lists of candidates, best first");
-        json_array_foreach(rank, k, slot)
-            if (!json_is_string(slot))
-                return fail(req, "/ranking", "must be a list of lists of candidates, best first");
+        json_array_foreach(rank, k, slot) if (!json_is_string(slot)) return fail(
+            req, "/ranking", "must be a list of lists of candidates, best first");
     }
     return true;
 }
@@ -101,16 +111,16 @@ static bool ranking_valid(Req *req, json_t *ranking)
 /* What is not choice, strength or duration, as one JSON object; ptr NULL when there is none. */
 static bool detail_write(Req *req, json_t *body, Str *out)
 {
-    static const char *const members[] = {"ranking", "criteria", "ratings", "flags", "edits",
-                                          "rationale"};
+    static const char *const members[] = {"ranking", "criteria", "ratings",
+                                          "flags",   "edits",    "rationale"};
     Buf text = reply_buf();
     int written = 0;
     for (size_t i = 0; i < LEN(members); i++) {
         json_t *value = json_object_get(body, members[i]);
-        if (!value || json_is_null(value)
-            || ((json_is_object(value) || json_is_array(value)) && json_object_size(value) == 0
-                && json_array_size(value) == 0)
-            || (json_is_string(value) && json_string_length(value) == 0))
+        if (!value || json_is_null(value) ||
+            ((json_is_object(value) || json_is_array(value)) && json_object_size(value) == 0 &&
+             json_array_size(value) == 0) ||
+            (json_is_string(value) && json_string_length(value) == 0))
             continue; /* an empty member says nothing */
         buf_put_char(&text, written++ ? ',' : '{');
         json_put_key(&text, members[i]);
@@ -124,8 +134,7 @@ static bool detail_write(Req *req, json_t *body, Str *out)
         fits = out->ptr != NULL;
     }
     buf_release(&text);
-    if (!fits)
-        reply_fail(req, ERR_too_large, NULL, "the judgment is too large");
+    if (!fits) reply_fail(req, ERR_too_large, NULL, "the judgment is too large");
     return fits;
 }
 
@@ -187,29 +196,37 @@ static void send_judgment(Req *req)
 void lease_judge(Req *req)
 {
     Judging *judging = arena_alloc(&req->arena, sizeof *judging);
-    if (!judging)
-        return reply_fail(req, ERR_too_large, NULL, "the request needs too much memory");
+    if (!judging) return reply_fail(req, ERR_too_large, NULL, "the request needs too much memory");
     json_t *criteria = NULL, *ranking = NULL, *ratings = NULL, *flags = NULL, *edits = NULL;
     const JsonField fields[] = {
         {.name = "choice", .kind = JSON_FIELD_ENUM, .out = &judging->choice, .choices = choices},
-        {.name = "strength", .kind = JSON_FIELD_INT, .out = &judging->strength, .min = 1, .max = 3,
+        {.name = "strength",
+         .kind = JSON_FIELD_INT,
+         .out = &judging->strength,
+         .min = 1,
+         .max = 3,
          .present = &judging->has_strength},
         {.name = "criteria", .kind = JSON_FIELD_OBJECT, .out = &criteria},
         {.name = "ranking", .kind = JSON_FIELD_ARRAY, .out = &ranking, .min = 1, .max = 9},
         {.name = "ratings", .kind = JSON_FIELD_OBJECT, .out = &ratings},
         {.name = "flags", .kind = JSON_FIELD_OBJECT, .out = &flags},
-        {.name = "rationale", .kind = JSON_FIELD_TEXT, .out = &judging->rationale,
+        {.name = "rationale",
+         .kind = JSON_FIELD_TEXT,
+         .out = &judging->rationale,
          .max = TEXT_BYTES_MAX},
         {.name = "edits", .kind = JSON_FIELD_OBJECT, .out = &edits},
-        {.name = "duration_ms", .kind = JSON_FIELD_INT, .out = &judging->duration_ms, .min = 0,
-         .max = INT32_MAX, .present = &judging->has_duration},
+        {.name = "duration_ms",
+         .kind = JSON_FIELD_INT,
+         .out = &judging->duration_ms,
+         .min = 0,
+         .max = INT32_MAX,
+         .present = &judging->has_duration},
     };
-    if (!param_uuid(req, 0, &judging->lease_id) || !req_decode(req, fields, LEN(fields)))
-        return;
-    if ((criteria && !criteria_valid(req, criteria)) || (ratings && !ratings_valid(req, ratings))
-        || (flags && !flags_valid(req, flags)) || (edits && !edits_valid(req, edits))
-        || (ranking && !ranking_valid(req, ranking))
-        || !detail_write(req, req->json, &judging->detail))
+    if (!param_uuid(req, 0, &judging->lease_id) || !req_decode(req, fields, LEN(fields))) return;
+    if ((criteria && !criteria_valid(req, criteria)) || (ratings && !ratings_valid(req, ratings)) ||
+        (flags && !flags_valid(req, flags)) || (edits && !edits_valid(req, edits)) ||
+        (ranking && !ranking_valid(req, ranking)) ||
+        !detail_write(req, req->json, &judging->detail))
         return;
     req->state = judging;
     send_judgment(req);
@@ -220,8 +237,7 @@ static void listed(Req *req, const Rows *rows)
 {
     int64_t limit = 0;
     Str after;
-    if (!list_range(req, &limit, &after))
-        return;
+    if (!list_range(req, &limit, &after)) return;
     int count = rows_count(rows);
     Buf out = reply_buf();
     buf_put_text(&out, "{\"items\":[");
@@ -230,10 +246,12 @@ static void listed(Req *req, const Rows *rows)
         Str login = rows_text(rows, row, rows_column(rows, "_annotator_login"));
         Str name = rows_text(rows, row, rows_column(rows, "_annotator_name"));
         Str id = rows_text(rows, row, rows_column(rows, "_annotator_id"));
-        crypto_pseudonym(pseudonym, name.ptr ? name : id.ptr ? id : STR(""),
+        crypto_pseudonym(pseudonym,
+                         name.ptr ? name
+                         : id.ptr ? id
+                                  : STR(""),
                          req->worker->server->pseudonym_key);
-        if (row)
-            buf_put_char(&out, ',');
+        if (row) buf_put_char(&out, ',');
         rows_put_object(&out, rows, row);
         out.len--; /* the annotator goes inside the object */
         buf_put_text(&out, ",\"annotator\":");
@@ -254,8 +272,7 @@ void judgment_list(Req *req)
     int64_t limit = 0;
     Str after;
     Uuid before;
-    if (!list_range(req, &limit, &after))
-        return;
+    if (!list_range(req, &limit, &after)) return;
     if (after.ptr && !uuid_read(after, &before))
         return reply_fail(req, ERR_invalid, "?after", "must be an id that a list gave");
     Str mine = req_query(req, "mine");
@@ -263,7 +280,8 @@ void judgment_list(Req *req)
         return reply_fail(req, ERR_invalid, "?mine", "must be true or false");
     bool own = str_is(mine, "true");
     if (!own && req->caller.role < ROLE_RESEARCHER)
-        return reply_fail(req, ERR_forbidden, "?mine", "annotators see their own answers: ?mine=true");
+        return reply_fail(req, ERR_forbidden, "?mine",
+                          "annotators see their own answers: ?mine=true");
     const DbParam params[] = {db_int(req->caller.project_id), db_uuid(req->caller.id),
                               db_text(after), db_int(limit)};
     api_send(req, own ? SQL_judgment_list_own : SQL_judgment_list, own ? finish_list : listed,
@@ -301,9 +319,10 @@ void judgment_show(Req *req)
 
 static void retracted(Req *req, const Rows *rows)
 {
-    if (rows_count(rows) > 0
-        && str_is(rows_text(rows, 0, rows_column(rows, "_outcome")), "superseded"))
-        reply_fail(req, ERR_conflict, NULL, "this answer has been changed since; withdraw the newer one");
+    if (rows_count(rows) > 0 &&
+        str_is(rows_text(rows, 0, rows_column(rows, "_outcome")), "superseded"))
+        reply_fail(req, ERR_conflict, NULL,
+                   "this answer has been changed since; withdraw the newer one");
     else
         finish_empty(req, rows);
 }

@@ -10,8 +10,7 @@ void key_list(Req *req)
 {
     int64_t limit = 0;
     Str after;
-    if (!list_range(req, &limit, &after))
-        return;
+    if (!list_range(req, &limit, &after)) return;
     SEND(req, key_list, finish_list, db_int(req->caller.project_id), db_uuid(req->caller.id),
          db_text(after), db_int(limit));
 }
@@ -39,10 +38,8 @@ void key_create(Req *req)
     };
     char *token = arena_alloc(&req->arena, CRYPTO_TOKEN_CHARS + 1);
     uint8_t hash[CRYPTO_HASH_BYTES];
-    if (!req_decode(req, fields, LEN(fields)))
-        return;
-    if (!token)
-        return reply_fail(req, ERR_too_large, NULL, "the request needs too much memory");
+    if (!req_decode(req, fields, LEN(fields))) return;
+    if (!token) return reply_fail(req, ERR_too_large, NULL, "the request needs too much memory");
     crypto_token_new(token, hash);
     req->state = token;
     Str prefix = arena_printf(&req->arena, "ak_%.*s", KEY_PREFIX_CHARS, token);
@@ -65,8 +62,7 @@ void audit_list(Req *req)
 {
     int64_t limit = 0;
     Str after;
-    if (!list_range(req, &limit, &after))
-        return;
+    if (!list_range(req, &limit, &after)) return;
     SEND(req, audit_list, finish_list, db_int(req->caller.project_id), db_uuid(req->caller.id),
          db_text(after), db_int(limit));
 }

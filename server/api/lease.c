@@ -39,8 +39,7 @@ static void taken(Req *req, const Rows *rows)
         buf_put_char(&out, '}');
     }
     buf_put_text(&out, "]}");
-    if (move)
-        move_cursor(req);
+    if (move) move_cursor(req);
     metric_add(METRIC_leases_granted_total, count);
     if (ok) {
         reply_json(req, 200, &out);
@@ -81,18 +80,21 @@ static void send_take(Req *req)
              db_uuid(req->caller.id), db_int(taking->count), db_text(list));
 }
 
-/* POST /projects/{slug}/leases {"count"} - the next tasks; [] when nothing is left for this person. */
+/* POST /projects/{slug}/leases {"count"} - the next tasks; [] when nothing is left for this person.
+ */
 void lease_create(Req *req)
 {
     Taking *taking = arena_alloc(&req->arena, sizeof *taking);
-    if (!taking)
-        return reply_fail(req, ERR_too_large, NULL, "the request needs too much memory");
+    if (!taking) return reply_fail(req, ERR_too_large, NULL, "the request needs too much memory");
     taking->count = 1;
     const JsonField fields[] = {
-        {.name = "count", .kind = JSON_FIELD_INT, .out = &taking->count, .min = 1, .max = LEASES_MAX},
+        {.name = "count",
+         .kind = JSON_FIELD_INT,
+         .out = &taking->count,
+         .min = 1,
+         .max = LEASES_MAX},
     };
-    if (!req_decode(req, fields, LEN(fields)))
-        return;
+    if (!req_decode(req, fields, LEN(fields))) return;
     req->state = taking;
     send_take(req);
 }
@@ -100,7 +102,8 @@ void lease_create(Req *req)
 static void skipped(Req *req, const Rows *rows)
 {
     if (rows_count(rows) > 0 && rows_bool(rows, 0, rows_column(rows, "_answered")))
-        reply_fail(req, ERR_conflict, NULL, "this task has been answered; withdraw the answer instead");
+        reply_fail(req, ERR_conflict, NULL,
+                   "this task has been answered; withdraw the answer instead");
     else
         finish_row(req, rows);
 }
@@ -113,8 +116,7 @@ void lease_skip(Req *req)
     const JsonField fields[] = {
         {.name = "reason", .kind = JSON_FIELD_TEXT, .out = &reason, .min = 1, .max = 500},
     };
-    if (!param_uuid(req, 0, &id) || !req_decode(req, fields, LEN(fields)))
-        return;
+    if (!param_uuid(req, 0, &id) || !req_decode(req, fields, LEN(fields))) return;
     SEND(req, lease_skip, skipped, db_uuid(id), db_uuid(req->caller.id), db_uuid(uuid_new()),
          db_text(reason));
 }

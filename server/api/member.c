@@ -8,8 +8,7 @@ void member_list(Req *req)
 {
     int64_t limit = 0;
     Str after;
-    if (!list_range(req, &limit, &after))
-        return;
+    if (!list_range(req, &limit, &after)) return;
     SEND(req, member_list, finish_list, db_int(req->caller.project_id), db_uuid(req->caller.id),
          db_text(after), db_int(limit));
 }
@@ -28,13 +27,19 @@ void member_create(Req *req)
 {
     Str login = {0}, role = {0};
     const JsonField fields[] = {
-        {.name = "login", .kind = JSON_FIELD_TEXT, .out = &login, .required = REQUIRED, .min = 1,
+        {.name = "login",
+         .kind = JSON_FIELD_TEXT,
+         .out = &login,
+         .required = REQUIRED,
+         .min = 1,
          .max = 64},
-        {.name = "role", .kind = JSON_FIELD_ENUM, .out = &role, .required = REQUIRED,
+        {.name = "role",
+         .kind = JSON_FIELD_ENUM,
+         .out = &role,
+         .required = REQUIRED,
          .choices = roles},
     };
-    if (!req_decode(req, fields, LEN(fields)))
-        return;
+    if (!req_decode(req, fields, LEN(fields))) return;
     SEND(req, member_add, added, db_int(req->caller.project_id), db_uuid(req->caller.id),
          db_text(login), db_text(role), db_uuid(uuid_new()));
 }
@@ -45,7 +50,8 @@ static bool kept_owner(Req *req, const Rows *rows)
     if (rows_count(rows) == 0)
         reply_fail(req, ERR_not_found, NULL, "this account is not a member of the project");
     else if (rows_bool(rows, 0, rows_column(rows, "_last_owner")))
-        reply_fail(req, ERR_conflict, NULL, "a project needs an owner: make somebody else one first");
+        reply_fail(req, ERR_conflict, NULL,
+                   "a project needs an owner: make somebody else one first");
     else
         return true;
     return false;
@@ -53,14 +59,12 @@ static bool kept_owner(Req *req, const Rows *rows)
 
 static void changed(Req *req, const Rows *rows)
 {
-    if (kept_owner(req, rows))
-        finish_row(req, rows);
+    if (kept_owner(req, rows)) finish_row(req, rows);
 }
 
 static void removed(Req *req, const Rows *rows)
 {
-    if (kept_owner(req, rows))
-        reply_empty(req, 204);
+    if (kept_owner(req, rows)) reply_empty(req, 204);
 }
 
 static void change(Req *req, Str role, Finish finish)
@@ -76,11 +80,13 @@ void member_change(Req *req)
 {
     Str role = {0};
     const JsonField fields[] = {
-        {.name = "role", .kind = JSON_FIELD_ENUM, .out = &role, .required = REQUIRED,
+        {.name = "role",
+         .kind = JSON_FIELD_ENUM,
+         .out = &role,
+         .required = REQUIRED,
          .choices = roles},
     };
-    if (req_decode(req, fields, LEN(fields)))
-        change(req, role, changed);
+    if (req_decode(req, fields, LEN(fields))) change(req, role, changed);
 }
 
 /* DELETE /projects/{slug}/members/{id} - their judgments stay. */

@@ -7,7 +7,7 @@ typedef struct PasswordJob {
     Job job;
     Req *req;
     Str password;
-    const char *encoded;      /* verify against; NULL: the dummy */
+    const char *encoded; /* verify against; NULL: the dummy */
     char hash[CRYPTO_PASSWORD_CHARS];
     bool ok;
     void (*hashed)(Req *req, const char *encoded);
@@ -43,8 +43,7 @@ static void submit(PasswordJob *work)
     work->job.done = finished;
     work->job.arg = work;
     work->job.inbox = work->req->worker->inbox;
-    if (jobs_submit(work->req->worker->server->jobs, &work->job))
-        return;
+    if (jobs_submit(work->req->worker->server->jobs, &work->job)) return;
     req_add_header(work->req, "Retry-After", STR("1"));
     reply_fail(work->req, ERR_unavailable, NULL, "too many people are signing in; try again");
 }
@@ -64,8 +63,7 @@ static PasswordJob *work_new(Req *req, Str password)
 void account_hash_password(Req *req, Str password, void (*done)(Req *req, const char *encoded))
 {
     PasswordJob *work = work_new(req, password);
-    if (!work)
-        return;
+    if (!work) return;
     work->hashed = done;
     work->job.run = run_hash;
     submit(work);
@@ -75,8 +73,7 @@ void account_verify_password(Req *req, const char *encoded, Str password,
                              void (*done)(Req *req, bool right))
 {
     PasswordJob *work = work_new(req, password);
-    if (!work)
-        return;
+    if (!work) return;
     work->encoded = encoded;
     work->verified = done;
     work->job.run = run_verify;

@@ -6,8 +6,7 @@ void project_list(Req *req)
 {
     int64_t limit = 0;
     Str after;
-    if (!list_range(req, &limit, &after))
-        return;
+    if (!list_range(req, &limit, &after)) return;
     SEND(req, project_list, finish_list, db_uuid(req->caller.id), db_text(after), db_int(limit));
 }
 
@@ -46,8 +45,7 @@ static bool settings_text(Req *req, json_t *settings, Str *out)
 {
     Err err = {0};
     *out = (Str){NULL, 0};
-    if (!settings)
-        return true;
+    if (!settings) return true;
     if (!settings_check(settings, &req->arena, &err)) {
         reply_error(req, &err);
         return false;
@@ -56,8 +54,7 @@ static bool settings_text(Req *req, json_t *settings, Str *out)
     json_put_value(&text, settings);
     *out = arena_copy(&req->arena, buf_str(&text));
     buf_release(&text);
-    if (!out->ptr)
-        reply_fail(req, ERR_too_large, "/settings", "the settings are too large");
+    if (!out->ptr) reply_fail(req, ERR_too_large, "/settings", "the settings are too large");
     return out->ptr != NULL;
 }
 
@@ -67,17 +64,19 @@ void project_create(Req *req)
     Str slug = {0}, title = {0}, text = {0};
     json_t *settings = NULL;
     const JsonField fields[] = {
-        {.name = "slug", .kind = JSON_FIELD_TEXT, .out = &slug, .required = REQUIRED, .min = 1,
+        {.name = "slug",
+         .kind = JSON_FIELD_TEXT,
+         .out = &slug,
+         .required = REQUIRED,
+         .min = 1,
          .max = 63},
         {.name = "title", .kind = JSON_FIELD_TEXT, .out = &title, .min = 1, .max = 200},
         {.name = "settings", .kind = JSON_FIELD_OBJECT, .out = &settings},
     };
-    if (!req_decode(req, fields, LEN(fields)))
-        return;
+    if (!req_decode(req, fields, LEN(fields))) return;
     if (req->caller.is_key)
         return reply_fail(req, ERR_forbidden, NULL, "a project key cannot create projects");
-    if (!settings_text(req, settings, &text))
-        return;
+    if (!settings_text(req, settings, &text)) return;
     SEND(req, project_add, created, db_text(slug), db_text(title.ptr ? title : slug),
          db_text(text.ptr ? text : STR("{}")), db_uuid(req->caller.id), db_uuid(uuid_new()));
 }
@@ -113,11 +112,9 @@ void project_update(Req *req)
         {.name = "title", .kind = JSON_FIELD_TEXT, .out = &title, .min = 1, .max = 200},
         {.name = "settings", .kind = JSON_FIELD_OBJECT, .out = &settings},
     };
-    if (!req_decode(req, fields, LEN(fields)) || !settings_text(req, settings, &text))
-        return;
+    if (!req_decode(req, fields, LEN(fields)) || !settings_text(req, settings, &text)) return;
     int64_t *overlap = arena_alloc(&req->arena, sizeof *overlap);
-    if (overlap)
-        *overlap = json_integer_value(json_object_get(settings, "overlap"));
+    if (overlap) *overlap = json_integer_value(json_object_get(settings, "overlap"));
     req->state = overlap;
     SEND(req, project_update, updated, db_int(req->caller.project_id), db_uuid(req->caller.id),
          db_text(title), db_text(text), db_uuid(uuid_new()));

@@ -28,8 +28,7 @@ void api_send(Req *req, SqlId id, Finish finish, const DbParam *params, size_t c
     }
     *sent = (Sent){req, finish};
     Err err = {0};
-    if (!db_send(req->worker->db, id, params, count, sent_done, sent, &err))
-        reply_error(req, &err);
+    if (!db_send(req->worker->db, id, params, count, sent_done, sent, &err)) reply_error(req, &err);
 }
 
 static void posted_done(void *context, const Rows *rows, const Err *err)
@@ -43,7 +42,10 @@ static void posted_done(void *context, const Rows *rows, const Err *err)
 void api_post(Worker *worker, SqlId id, const DbParam *params, size_t count)
 {
     Err err = {0};
-    union { const char *name; void *context; } who = {.name = sql_name(id)};
+    union {
+        const char *name;
+        void *context;
+    } who = {.name = sql_name(id)};
     if (!db_send(worker->db, id, params, count, posted_done, who.context, &err))
         log_event(LOG_WARN, "statement", "%s: %s", who.name, err.detail ? err.detail : "not sent");
 }
@@ -57,16 +59,14 @@ Buf reply_buf(void)
 
 static bool nothing(Req *req, const Rows *rows)
 {
-    if (rows_count(rows) > 0)
-        return false;
+    if (rows_count(rows) > 0) return false;
     reply_fail(req, ERR_not_found, NULL, "there is no such thing here, or it is not yours");
     return true;
 }
 
 void finish_body(Req *req, const Rows *rows)
 {
-    if (nothing(req, rows))
-        return;
+    if (nothing(req, rows)) return;
     Buf out = reply_buf();
     buf_put_str(&out, rows_text(rows, 0, rows_column(rows, "body")));
     reply_json(req, 200, &out);
@@ -74,8 +74,7 @@ void finish_body(Req *req, const Rows *rows)
 
 static void finish_object(Req *req, const Rows *rows, int status)
 {
-    if (nothing(req, rows))
-        return;
+    if (nothing(req, rows)) return;
     Buf out = reply_buf();
     rows_put_object(&out, rows, 0);
     reply_json(req, status, &out);
@@ -93,8 +92,7 @@ void finish_created(Req *req, const Rows *rows)
 
 void finish_empty(Req *req, const Rows *rows)
 {
-    if (!nothing(req, rows))
-        reply_empty(req, 204);
+    if (!nothing(req, rows)) reply_empty(req, 204);
 }
 
 void finish_empty_access(Req *req, const Rows *rows)
@@ -107,14 +105,12 @@ void finish_list(Req *req, const Rows *rows)
 {
     int64_t limit = 0;
     Str after;
-    if (!list_range(req, &limit, &after))
-        return;
+    if (!list_range(req, &limit, &after)) return;
     Buf out = reply_buf();
     buf_put_text(&out, "{\"items\":[");
     int count = rows_count(rows);
     for (int row = 0; row < count; row++) {
-        if (row)
-            buf_put_char(&out, ',');
+        if (row) buf_put_char(&out, ',');
         rows_put_object(&out, rows, row);
     }
     buf_put_text(&out, "],\"next\":");
@@ -128,16 +124,14 @@ void finish_list(Req *req, const Rows *rows)
 
 bool list_range(Req *req, int64_t *limit, Str *after)
 {
-    if (!req_query_int(req, "limit", 1, LIST_LIMIT_MAX, LIST_LIMIT_DEFAULT, limit))
-        return false;
+    if (!req_query_int(req, "limit", 1, LIST_LIMIT_MAX, LIST_LIMIT_DEFAULT, limit)) return false;
     *after = req_query(req, "after");
     return true;
 }
 
 bool param_uuid(Req *req, int index, Uuid *out)
 {
-    if (uuid_read(req->params[index], out))
-        return true;
+    if (uuid_read(req->params[index], out)) return true;
     reply_fail(req, ERR_not_found, NULL, "ids are UUIDs; there is nothing under this one");
     return false;
 }

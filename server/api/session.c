@@ -26,8 +26,7 @@ static void shown(Req *req, const Rows *rows)
 void session_reply(Req *req, Uuid account_id, int status)
 {
     int *kept = arena_alloc(&req->arena, sizeof *kept);
-    if (kept)
-        *kept = status;
+    if (kept) *kept = status;
     req->state = kept;
     SEND(req, session_show, shown, db_uuid(account_id));
 }
@@ -39,8 +38,7 @@ static void opened(Req *req, const Rows *rows)
         reply_fail(req, ERR_unauthenticated, NULL, "login or password is wrong");
         return;
     }
-    if (req->caller.known)
-        auth_forget(req->worker); /* the session that was replaced */
+    if (req->caller.known) auth_forget(req->worker); /* the session that was replaced */
     auth_set_cookie(req, in->token);
     session_reply(req, rows_uuid(rows, 0, 0), 200);
 }
@@ -76,16 +74,22 @@ static void looked_up(Req *req, const Rows *rows)
 void session_create(Req *req)
 {
     SignIn *in = arena_alloc(&req->arena, sizeof *in);
-    if (!in)
-        return reply_fail(req, ERR_too_large, NULL, "the request needs too much memory");
+    if (!in) return reply_fail(req, ERR_too_large, NULL, "the request needs too much memory");
     const JsonField fields[] = {
-        {.name = "login", .kind = JSON_FIELD_TEXT, .out = &in->login, .required = REQUIRED,
-         .min = 1, .max = 64},
-        {.name = "password", .kind = JSON_FIELD_TEXT, .out = &in->password, .required = REQUIRED,
-         .min = 1, .max = PASSWORD_BYTES_MAX},
+        {.name = "login",
+         .kind = JSON_FIELD_TEXT,
+         .out = &in->login,
+         .required = REQUIRED,
+         .min = 1,
+         .max = 64},
+        {.name = "password",
+         .kind = JSON_FIELD_TEXT,
+         .out = &in->password,
+         .required = REQUIRED,
+         .min = 1,
+         .max = PASSWORD_BYTES_MAX},
     };
-    if (!req_decode(req, fields, LEN(fields)))
-        return;
+    if (!req_decode(req, fields, LEN(fields))) return;
     int retry_after_s = 0;
     if (!limit_take(limit_key("login", in->login), RATE_SIGN_IN, &retry_after_s)) {
         char seconds[16];
@@ -102,7 +106,8 @@ static void link_used(Req *req, const Rows *rows)
 {
     SignIn *in = req->state;
     if (rows_count(rows) == 0) {
-        reply_fail(req, ERR_gone, "/token", "this link has been used or has expired; ask for another");
+        reply_fail(req, ERR_gone, "/token",
+                   "this link has been used or has expired; ask for another");
         return;
     }
     auth_set_cookie(req, in->token);
@@ -114,14 +119,16 @@ void session_link(Req *req)
 {
     SignIn *in = arena_alloc(&req->arena, sizeof *in);
     Str token = {0};
-    if (!in)
-        return reply_fail(req, ERR_too_large, NULL, "the request needs too much memory");
+    if (!in) return reply_fail(req, ERR_too_large, NULL, "the request needs too much memory");
     const JsonField fields[] = {
-        {.name = "token", .kind = JSON_FIELD_TEXT, .out = &token, .required = REQUIRED, .min = 1,
+        {.name = "token",
+         .kind = JSON_FIELD_TEXT,
+         .out = &token,
+         .required = REQUIRED,
+         .min = 1,
          .max = 200},
     };
-    if (!req_decode(req, fields, LEN(fields)))
-        return;
+    if (!req_decode(req, fields, LEN(fields))) return;
     uint8_t link_hash[CRYPTO_HASH_BYTES];
     crypto_token_hash(token, link_hash);
     crypto_token_new(in->token, in->hash);

@@ -4,9 +4,10 @@
 #include "../base/markdown.h"
 
 /* The settings an annotator's page needs; the rest (shares, overlap, policy) stays inside. */
-static const char *const shown_settings[] = {"question", "strength_levels", "ties", "both_bad",
-                                             "cannot_judge", "rationale", "edits", "criteria",
-                                             "ratings", "flags"};
+static const char *const shown_settings[] = {"question", "strength_levels", "ties",
+                                             "both_bad", "cannot_judge",    "rationale",
+                                             "edits",    "criteria",        "ratings",
+                                             "flags"};
 
 static void message_put(Buf *out, Str role, Str content)
 {
@@ -25,12 +26,11 @@ static void prompt_put(Buf *out, const json_t *prompt)
     size_t i;
     json_t *message;
     buf_put_char(out, '[');
-    if (json_is_string(prompt))
-        message_put(out, STR("user"), json_str(prompt));
-    json_array_foreach(prompt, i, message) {
+    if (json_is_string(prompt)) message_put(out, STR("user"), json_str(prompt));
+    json_array_foreach(prompt, i, message)
+    {
         Str content = json_str(json_object_get(message, "content"));
-        if (i)
-            buf_put_char(out, ',');
+        if (i) buf_put_char(out, ',');
         message_put(out, json_str(json_object_get(message, "role")),
                     content.ptr ? content : STR(""));
     }
@@ -42,10 +42,10 @@ static void candidates_put(Buf *out, const json_t *candidates)
     size_t i;
     json_t *candidate;
     buf_put_char(out, '[');
-    json_array_foreach(candidates, i, candidate) {
+    json_array_foreach(candidates, i, candidate)
+    {
         Str content = json_str(candidate);
-        if (!content.ptr)
-            content = STR("");
+        if (!content.ptr) content = STR("");
         buf_put_format(out, "%s{\"slot\":\"%c\",\"content\":", i ? "," : "", (char)('A' + (char)i));
         json_put_text(out, content);
         buf_put_text(out, ",\"html\":");

@@ -1,4 +1,5 @@
-/* upkeep.c - what must happen though nobody asks: leases that ran out, partitions for the coming month. */
+/* upkeep.c - what must happen though nobody asks: leases that ran out, partitions for the coming
+ * month. */
 #include "api.h"
 
 #include "../base/clock.h"
@@ -6,7 +7,7 @@
 #include "../base/metrics.h"
 
 enum { EXPIRE_BATCH_MAX = 500 };
-#define EXPIRE_EVERY_US (1 * 1000 * 1000)
+#define EXPIRE_EVERY_US    (1 * 1000 * 1000)
 #define PARTITION_EVERY_US (6 * 3600 * (int64_t)1000 * 1000)
 
 static bool expiring; /* worker 0 only: one sweep in flight at a time */
@@ -22,15 +23,13 @@ static void expired(void *context, const Rows *rows, const Err *err)
     }
     int64_t count = rows_count(rows) ? rows_int(rows, 0, 0) : 0;
     metric_add(METRIC_leases_expired_total, count);
-    if (count > 0)
-        log_event(LOG_INFO, "lease_expire", "%lld leases ran out", (long long)count);
+    if (count > 0) log_event(LOG_INFO, "lease_expire", "%lld leases ran out", (long long)count);
 }
 
 void upkeep_tick(Worker *worker)
 {
     int64_t now = clock_monotonic_us();
-    if (!db_ready(worker->db) || now < worker->upkeep_due_us)
-        return;
+    if (!db_ready(worker->db) || now < worker->upkeep_due_us) return;
     worker->upkeep_due_us = now + EXPIRE_EVERY_US;
     Err err = {0};
     DbParam limit = db_int(EXPIRE_BATCH_MAX);

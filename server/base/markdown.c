@@ -1,8 +1,9 @@
 /* markdown.c - cmark-gfm in safe mode, with formulas carried around it.
  *
  * A formula is taken out before parsing and leaves a token of private-use characters,
- * U+E000 number U+E001, which Markdown passes through; afterwards the token is replaced by the escaped
- * formula. Text that already holds such characters is rendered without looking for formulas. */
+ * U+E000 number U+E001, which Markdown passes through; afterwards the token is replaced by the
+ * escaped formula. Text that already holds such characters is rendered without looking for
+ * formulas. */
 #include "markdown.h"
 
 #include <cmark-gfm.h>
@@ -13,13 +14,13 @@
 #include "json.h"
 
 enum {
-    FORMULAS_MAX = 2000,      /* in one text; the rest stays plain */
+    FORMULAS_MAX = 2000, /* in one text; the rest stays plain */
     FORMULA_BYTES_MAX = 2048,
-    BRACKETS_MAX = 2000,      /* parsing brackets and table cells is quadratic: beyond these a text */
-    CELLS_MAX = 200,          /* (cells: of one line) is shown as it is */
+    BRACKETS_MAX = 2000, /* parsing brackets and table cells is quadratic: beyond these a text */
+    CELLS_MAX = 200,     /* (cells: of one line) is shown as it is */
     HTML_BYTES_MAX = 8 * 1024 * 1024,
 };
-#define TOKEN_OPEN "\xEE\x80\x80"  /* U+E000 */
+#define TOKEN_OPEN  "\xEE\x80\x80" /* U+E000 */
 #define TOKEN_CLOSE "\xEE\x80\x81" /* U+E001 */
 
 typedef struct Formulas {
@@ -52,24 +53,23 @@ static bool blank(char c)
     return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
-/* Where `close` next stands at or after `from`, before an empty line and within the limit; 0: none. */
+/* Where `close` next stands at or after `from`, before an empty line and within the limit; 0: none.
+ */
 static size_t find_close(Str text, size_t from, const char *close)
 {
     size_t n = strlen(close);
     size_t end = text.len < from + FORMULA_BYTES_MAX ? text.len : from + FORMULA_BYTES_MAX;
     for (size_t i = from; i + n <= end; i++) {
-        if (text.ptr[i] == '\n' && i + 1 < end && text.ptr[i + 1] == '\n')
-            return 0;
-        if (memcmp(text.ptr + i, close, n) == 0)
-            return i;
-        if (text.ptr[i] == '\\' && close[0] == '$')
-            i++;
+        if (text.ptr[i] == '\n' && i + 1 < end && text.ptr[i + 1] == '\n') return 0;
+        if (memcmp(text.ptr + i, close, n) == 0) return i;
+        if (text.ptr[i] == '\\' && close[0] == '$') i++;
     }
     return 0;
 }
 
-/* The length of the formula that begins at i, or 0. "$5 and $6" is not one: the dollar that opens is
- * followed by, and the one that closes preceded by, something; and no digit follows the closing one. */
+/* The length of the formula that begins at i, or 0. "$5 and $6" is not one: the dollar that opens
+ * is followed by, and the one that closes preceded by, something; and no digit follows the closing
+ * one. */
 static size_t formula_length(Str text, size_t i)
 {
     Str rest = str_skip(text, i);
@@ -80,12 +80,11 @@ static size_t formula_length(Str text, size_t i)
         return (close = find_close(text, i + 2, "\\]")) ? close + 2 - i : 0;
     if (str_starts(rest, "\\("))
         return (close = find_close(text, i + 2, "\\)")) ? close + 2 - i : 0;
-    if (rest.len < 3 || rest.ptr[0] != '$' || blank(rest.ptr[1]))
-        return 0;
+    if (rest.len < 3 || rest.ptr[0] != '$' || blank(rest.ptr[1])) return 0;
     close = find_close(text, i + 1, "$");
-    if (close <= i + 1 || blank(text.ptr[close - 1])
-        || (close + 1 < text.len && text.ptr[close + 1] >= '0' && text.ptr[close + 1] <= '9')
-        || memchr(text.ptr + i, '\n', close - i))
+    if (close <= i + 1 || blank(text.ptr[close - 1]) ||
+        (close + 1 < text.len && text.ptr[close + 1] >= '0' && text.ptr[close + 1] <= '9') ||
+        memchr(text.ptr + i, '\n', close - i))
         return 0;
     return close + 1 - i;
 }
@@ -94,13 +93,12 @@ static size_t formula_length(Str text, size_t i)
 static size_t run_length(Str text, size_t i)
 {
     size_t n = 1;
-    while (i + n < text.len && text.ptr[i + n] == text.ptr[i])
-        n++;
+    while (i + n < text.len && text.ptr[i + n] == text.ptr[i]) n++;
     return n;
 }
 
-/* The end of the code that begins with the run at i: for a fence its closing line, else the same run
- * again; i when it is never closed. */
+/* The end of the code that begins with the run at i: for a fence its closing line, else the same
+ * run again; i when it is never closed. */
 static size_t code_end(Str text, size_t i, size_t run, bool fence)
 {
     for (size_t k = i + run; k < text.len;) {
@@ -127,8 +125,8 @@ static void take_formulas(Buf *out, Str text, Formulas *formulas)
         if (c == '`' || (c == '~' && line_start && run_length(text, i) >= 3)) {
             size_t run = run_length(text, i);
             n = code_end(text, i, run, line_start && run >= 3) - i;
-        } else if ((c == '$' || c == '\\') && formulas->count < FORMULAS_MAX
-                   && (n = formula_length(text, i)) > 0) {
+        } else if ((c == '$' || c == '\\') && formulas->count < FORMULAS_MAX &&
+                   (n = formula_length(text, i)) > 0) {
             formulas->at[formulas->count] = (Str){text.ptr + i, n};
             buf_put_format(out, TOKEN_OPEN "%d" TOKEN_CLOSE, formulas->count++);
             i += n;
@@ -150,13 +148,11 @@ static void put_back(Buf *out, Str html, const Formulas *formulas)
         size_t n = token ? (size_t)(token - html.ptr) - i : html.len - i;
         buf_put(out, html.ptr + i, n);
         i += n;
-        if (!token)
-            return;
+        if (!token) return;
         char *end = NULL;
         long index = strtol(token + 3, &end, 10);
         i = (size_t)(end - html.ptr);
-        if (index < 0 || index >= formulas->count || memcmp(end, TOKEN_CLOSE, 3) != 0)
-            continue;
+        if (index < 0 || index >= formulas->count || memcmp(end, TOKEN_CLOSE, 3) != 0) continue;
         i += 3;
         buf_put_text(out, "<span class=\"math\">");
         put_escaped(out, formulas->at[index]);
@@ -166,8 +162,8 @@ static void put_back(Buf *out, Str html, const Formulas *formulas)
 
 /* ---- Markdown ---- */
 
-/* Raw HTML becomes text, so that the annotator sees what the model wrote; images become links, so that
- * a page never fetches from elsewhere. */
+/* Raw HTML becomes text, so that the annotator sees what the model wrote; images become links, so
+ * that a page never fetches from elsewhere. */
 static void tame(cmark_node *root)
 {
     cmark_iter *iter = cmark_iter_new(root);
@@ -203,8 +199,7 @@ static char *render(Str text)
     cmark_parser *parser = cmark_parser_new(options);
     for (size_t i = 0; i < LEN(extensions); i++) {
         cmark_syntax_extension *extension = cmark_find_syntax_extension(extensions[i]);
-        if (extension)
-            cmark_parser_attach_syntax_extension(parser, extension);
+        if (extension) cmark_parser_attach_syntax_extension(parser, extension);
     }
     cmark_parser_feed(parser, text.ptr, text.len);
     cmark_node *root = cmark_parser_finish(parser);
@@ -230,8 +225,7 @@ static bool hostile(Str text)
         char c = text.ptr[i];
         cells = c == '\n' ? 0 : cells + (c == '|');
         brackets += c == '[';
-        if (cells > CELLS_MAX || brackets > BRACKETS_MAX)
-            return true;
+        if (cells > CELLS_MAX || brackets > BRACKETS_MAX) return true;
     }
     return false;
 }
@@ -245,8 +239,8 @@ void markdown_put_html(Buf *out, Str text)
     Formulas *formulas = NULL;
     Buf taken;
     buf_init(&taken, 2 * MARKDOWN_BYTES_MAX + 64);
-    if ((memchr(text.ptr ? text.ptr : "", '$', text.len) || memmem(text.ptr, text.len, "\\", 1))
-        && !memmem(text.ptr, text.len, TOKEN_OPEN, 3))
+    if ((memchr(text.ptr ? text.ptr : "", '$', text.len) || memmem(text.ptr, text.len, "\\", 1)) &&
+        !memmem(text.ptr, text.len, TOKEN_OPEN, 3))
         formulas = malloc(sizeof *formulas);
     if (formulas) {
         formulas->count = 0;

@@ -1,9 +1,9 @@
 /* markdown.h - model output as safe HTML: the only place that knows cmark-gfm. Owns nothing.
  *
- * Tables, strikethrough and bare links of GitHub's dialect; a newline is a line break. Raw HTML in the
- * text is shown as text, images become links, and only http, https and mailto links stay links.
- * Formulas ($…$, $$…$$, \(…\), \[…\]) are kept from Markdown's hands and come out unchanged, escaped,
- * in <span class="math">. */
+ * Tables, strikethrough and bare links of GitHub's dialect; a newline is a line break. Raw HTML in
+ * the text is shown as text, images become links, and only http, https and mailto links stay links.
+ * Formulas ($…$, $$…$$, \(…\), \[…\]) are kept from Markdown's hands and come out unchanged,
+ * escaped, in <span class="math">. */
 #ifndef AILERON_MARKDOWN_H
 #define AILERON_MARKDOWN_H
 

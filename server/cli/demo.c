@@ -5,10 +5,12 @@
 #include "../formats/demo.h"
 
 static const char settings[] =
-    "{\"instructions\":\"Read the conversation, then both answers, and choose the one that you would "
+    "{\"instructions\":\"Read the conversation, then both answers, and choose the one that you "
+    "would "
     "rather have been given.\\n\\n"
     "- **Correct** beats *pleasant*: an answer that is wrong is not better for being friendly.\\n"
-    "- Between two correct answers, prefer the one that is clearer and no longer than it must be.\\n"
+    "- Between two correct answers, prefer the one that is clearer and no longer than it must "
+    "be.\\n"
     "- When both will do, say **tie**; when neither will, **both bad**.\\n\\n"
     "Press `?` at any time to see the keys.\","
     "\"criteria\":[{\"name\":\"correct\",\"label\":\"More correct\"},"
@@ -22,9 +24,14 @@ static bool add_administrator(DbClient *client, char token[CRYPTO_TOKEN_CHARS + 
     Rows *rows = NULL;
     crypto_token_new(token, hash);
     *id = uuid_new();
-    const DbParam params[] = {db_uuid(*id), db_text(STR("admin")), db_text(STR("Administrator")),
-                              db_bool(true), db_bytes(hash, sizeof hash), db_uuid(uuid_new()),
-                              db_null(), db_null()};
+    const DbParam params[] = {db_uuid(*id),
+                              db_text(STR("admin")),
+                              db_text(STR("Administrator")),
+                              db_bool(true),
+                              db_bytes(hash, sizeof hash),
+                              db_uuid(uuid_new()),
+                              db_null(),
+                              db_null()};
     if (!db_client_query(client, SQL_account_add, params, LEN(params), &rows, arena, err))
         return false;
     rows_release(rows);
@@ -58,11 +65,9 @@ static bool land(DbClient *client, Importer *importer, int64_t project, Arena *a
         if (!db_client_query(client, SQL_import_batch, params, IMPORT_PARAMS, &rows, arena, err))
             return false;
         bool ok = transfer_import_result(rows, &result, conflicts);
-        if (ok)
-            importer_landed(importer, &result);
+        if (ok) importer_landed(importer, &result);
         rows_release(rows);
-        if (!ok)
-            return err_set(err, arena, ERR_internal, NULL, "the demo project is not there");
+        if (!ok) return err_set(err, arena, ERR_internal, NULL, "the demo project is not there");
     }
     return true;
 }
@@ -71,8 +76,7 @@ static bool import_rows(DbClient *client, int64_t project, Arena *arena, Err *er
 {
     const ImporterOptions options = {.first_line = 1, .format = NULL};
     Importer *importer = importer_new(&options);
-    if (!importer)
-        return err_set(err, arena, ERR_internal, NULL, "out of memory");
+    if (!importer) return err_set(err, arena, ERR_internal, NULL, "out of memory");
     bool ok = true;
     for (Str rows = demo_rows(); ok && rows.len > 0;) {
         rows = str_skip(rows, importer_feed(importer, rows));
@@ -94,8 +98,7 @@ static bool add_project(DbClient *client, Uuid owner, Arena *arena, Err *err)
     if (!db_client_query(client, SQL_project_add, params, LEN(params), &rows, arena, err))
         return false;
     rows_release(rows);
-    if (!db_client_query(client, SQL_demo_state, NULL, 0, &rows, arena, err))
-        return false;
+    if (!db_client_query(client, SQL_demo_state, NULL, 0, &rows, arena, err)) return false;
     int64_t project = rows_int(rows, 0, rows_column(rows, "demo_id"));
     rows_release(rows);
     return import_rows(client, project, arena, err);
@@ -105,17 +108,14 @@ bool demo_prepare(DbClient *client, char token[CRYPTO_TOKEN_CHARS + 1], Arena *a
 {
     Rows *rows = NULL;
     token[0] = 0;
-    if (!db_client_query(client, SQL_demo_state, NULL, 0, &rows, arena, err))
-        return false;
+    if (!db_client_query(client, SQL_demo_state, NULL, 0, &rows, arena, err)) return false;
     int admin_id = rows_column(rows, "admin_id");
     bool has_admin = !rows_is_null(rows, 0, admin_id);
     bool has_password = rows_bool(rows, 0, rows_column(rows, "has_password"));
     bool has_project = rows_int(rows, 0, rows_column(rows, "projects")) > 0;
     Uuid admin = has_admin ? rows_uuid(rows, 0, admin_id) : (Uuid){{0}};
     rows_release(rows);
-    if (!has_admin && !add_administrator(client, token, &admin, arena, err))
-        return false;
-    if (has_admin && !has_password && !add_link(client, admin, token, arena, err))
-        return false;
+    if (!has_admin && !add_administrator(client, token, &admin, arena, err)) return false;
+    if (has_admin && !has_password && !add_link(client, admin, token, arena, err)) return false;
     return has_project || add_project(client, admin, arena, err);
 }

@@ -5,9 +5,9 @@
 #include "../base/crypto.h"
 #include "../db/db.h"
 
-/* Makes the administrator `admin` when there is none, and the project `demo` with its data when there
- * is no project at all. While the administrator has no password, token gets a fresh one-time sign-in
- * token; else it is empty. */
+/* Makes the administrator `admin` when there is none, and the project `demo` with its data when
+ * there is no project at all. While the administrator has no password, token gets a fresh one-time
+ * sign-in token; else it is empty. */
 MUST_CHECK bool demo_prepare(DbClient *client, char token[CRYPTO_TOKEN_CHARS + 1], Arena *arena,
                              Err *err);
 

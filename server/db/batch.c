@@ -83,8 +83,7 @@ static void settle(Lane *lane)
     }
     bool retry = failed && lane->kind->batches && group.head->result &&
                  (group.head->children.count > 1 ||
-                  (result_retryable(group.head->result) &&
-                   group.head->tries < DB_WRITE_TRIES_MAX));
+                  (result_retryable(group.head->result) && group.head->tries < DB_WRITE_TRIES_MAX));
     if (retry) {
         try_again(lane, queue_pop(&group));
         return;
@@ -151,8 +150,8 @@ static bool send_one(Lane *lane, RequestQueue *from, bool sync_after)
            (!sync_after || PQpipelineSync(lane->conn) == 1);
 }
 
-/* Takes from what waits: up to DB_BATCH_MAX statements, and those that merge (of one kind at a time)
- * up to DB_MERGE_MAX as one of them, behind the others. */
+/* Takes from what waits: up to DB_BATCH_MAX statements, and those that merge (of one kind at a
+ * time) up to DB_MERGE_MAX as one of them, behind the others. */
 static void gather(Lane *lane, RequestQueue *group)
 {
     RequestQueue merged = {NULL, NULL, 0, 0}, left = {NULL, NULL, 0, 0};

@@ -51,8 +51,7 @@ Request *merge_carrier(RequestQueue *children)
     }
     for (int i = 0; i < first->count; i++)
         params[i] = db_text((Str){arrays.data + starts[i], starts[i + 1] - starts[i]});
-    if (buf_ok(&arrays))
-        carrier = request_new(first->id, params, (size_t)first->count, NULL, NULL);
+    if (buf_ok(&arrays)) carrier = request_new(first->id, params, (size_t)first->count, NULL, NULL);
     buf_release(&arrays);
     if (!carrier) return NULL;
     carrier->children = *children;

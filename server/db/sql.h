@@ -1,16 +1,23 @@
 /* sql.h - every statement of schema/queries, embedded at build and addressed by an enum.
  *
  * The directory is the list: the Makefile writes build/gen/sql_list.h with one X(name, LANE) a
- * file, LANE from the file's first line `-- lane: fast|write|merge|slow|bulk|stream|none`. (none: command
- * line and streams only; it is prepared on no lane.) */
+ * file, LANE from the file's first line `-- lane: fast|write|merge|slow|bulk|stream|none`. (none:
+ * command line and streams only; it is prepared on no lane.) */
 #ifndef AILERON_SQL_H
 #define AILERON_SQL_H
 
 #include <stdbool.h>
 #include "sql_list.h"
 
-typedef enum DbLane { LANE_fast, LANE_write, LANE_slow, LANE_bulk, LANE_stream, LANE_none,
-               LANE_merge /* written in a file only: LANE_write, and sql_merges */ } DbLane;
+typedef enum DbLane {
+    LANE_fast,
+    LANE_write,
+    LANE_slow,
+    LANE_bulk,
+    LANE_stream,
+    LANE_none,
+    LANE_merge /* written in a file only: LANE_write, and sql_merges */
+} DbLane;
 
 typedef enum SqlId {
 #define X(name, lane) SQL_##name,
@@ -21,7 +28,7 @@ typedef enum SqlId {
 
 const char *sql_text(SqlId id); /* NUL-terminated statement text */
 const char *sql_name(SqlId id); /* "lease_take" */
-DbLane sql_lane(SqlId id); /* never LANE_merge */
+DbLane sql_lane(SqlId id);      /* never LANE_merge */
 /* Its parameters are arrays, and those who send it at the same time share one execution; each sends
  * scalars (text format) and gets its own rows, told apart by the result's column _place. */
 bool sql_merges(SqlId id);

@@ -1,8 +1,8 @@
 /* bench_http.c - a closed-loop HTTP load on loopback: N connections, each a person with a key.
  *
- *   bench_http judge PORT CONNECTIONS KEYS LEASES    PUT a judgment for every lease of the file LEASES
- *   bench_http lease PORT CONNECTIONS KEYS SLUG N THINK_MS
- *       N times: lease one task, judge it, think for about THINK_MS; times the lease
+ *   bench_http judge PORT CONNECTIONS KEYS LEASES    PUT a judgment for every lease of the file
+ * LEASES bench_http lease PORT CONNECTIONS KEYS SLUG N THINK_MS N times: lease one task, judge it,
+ * think for about THINK_MS; times the lease
  *
  * KEYS is a file of API keys, one a line; connection i uses key i modulo their number. LEASES has
  * "LEASE-ID KEY-NUMBER" a line. Prints one JSON line: count, errors, seconds, per_second, and
@@ -27,11 +27,11 @@ enum { CONNECTIONS_MAX = 1024, REPLY_BYTES = 1 << 18, KEY_BYTES = 128, REQUEST_B
 typedef struct Connection {
     int fd;
     const char *key;
-    size_t next, end;          /* judge: its slice of the leases */
-    bool judging;              /* lease mode: between the lease and its judgment */
+    size_t next, end; /* judge: its slice of the leases */
+    bool judging;     /* lease mode: between the lease and its judgment */
     char lease[40];
     int64_t sent_us;
-    int64_t due_us;            /* lease mode: thinking until then; 0: not thinking */
+    int64_t due_us; /* lease mode: thinking until then; 0: not thinking */
     size_t received;
     char reply[REPLY_BYTES];
 } Connection;
@@ -70,8 +70,7 @@ static void send_request(Connection *c, const char *method, const char *path, co
                      "%s %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n"
                      "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
                      method, path, c->key, strlen(body), body);
-    if (n < 0 || (size_t)n >= sizeof request || write(c->fd, request, (size_t)n) != n)
-        die("write");
+    if (n < 0 || (size_t)n >= sizeof request || write(c->fd, request, (size_t)n) != n) die("write");
     c->sent_us = now_us();
     c->received = 0;
 }
@@ -91,16 +90,14 @@ static bool advance(Connection *c)
             send_judgment(c, c->lease);
             return true;
         }
-        if (bench.started >= bench.goal)
-            return false;
+        if (bench.started >= bench.goal) return false;
         bench.started++;
         char path[128];
         snprintf(path, sizeof path, "/api/v1/projects/%s/leases", bench.slug);
         send_request(c, "POST", path, "{\"count\":1}");
         return true;
     }
-    if (c->next >= c->end)
-        return false;
+    if (c->next >= c->end) return false;
     c->key = bench.keys[bench.lease_keys[c->next]];
     send_judgment(c, bench.leases[c->next++]);
     return true;
@@ -110,12 +107,10 @@ static bool advance(Connection *c)
 static int reply_status(const Connection *c)
 {
     const char *end = memmem(c->reply, c->received, "\r\n\r\n", 4);
-    if (!end)
-        return 0;
+    if (!end) return 0;
     const char *length = memmem(c->reply, (size_t)(end - c->reply), "Content-Length: ", 16);
     size_t body = length ? strtoul(length + 16, NULL, 10) : 0;
-    if (c->received < (size_t)(end - c->reply) + 4 + body)
-        return 0;
+    if (c->received < (size_t)(end - c->reply) + 4 + body) return 0;
     return c->received > 12 ? (int)strtol(c->reply + 9, NULL, 10) : -1;
 }
 
@@ -123,8 +118,7 @@ static void count(const Connection *c, int status)
 {
     bench.latencies[bench.finished++] = now_us() - c->sent_us;
     if (status < 200 || status > 299) {
-        if (bench.errors++ < 3)
-            fprintf(stderr, "bench_http: %.*s\n", (int)c->received, c->reply);
+        if (bench.errors++ < 3) fprintf(stderr, "bench_http: %.*s\n", (int)c->received, c->reply);
     }
 }
 
@@ -136,9 +130,9 @@ static void finished(Connection *c, int status)
     }
     if (c->judging) {
         c->judging = false;
-        if (status != 201)
-            bench.errors++;
-        if (bench.think_us > 0) /* half to one and a half of it, so that people do not march in step */
+        if (status != 201) bench.errors++;
+        if (bench.think_us >
+            0) /* half to one and a half of it, so that people do not march in step */
             c->due_us = now_us() + bench.think_us / 2 + random() % bench.think_us;
         return;
     }
@@ -156,8 +150,7 @@ static bool readable(Connection *c)
 {
     for (;;) {
         ssize_t n = read(c->fd, c->reply + c->received, REPLY_BYTES - c->received);
-        if (n < 0 && errno == EAGAIN)
-            return true;
+        if (n < 0 && errno == EAGAIN) return true;
         if (n <= 0) {
             bench.errors++;
             return false;
@@ -177,8 +170,7 @@ static size_t wake(Connection *all, size_t connections)
     size_t ended = 0;
     int64_t now = now_us();
     for (size_t i = 0; i < connections; i++) {
-        if (all[i].due_us == 0 || all[i].due_us > now)
-            continue;
+        if (all[i].due_us == 0 || all[i].due_us > now) continue;
         all[i].due_us = 0;
         ended += !advance(&all[i]);
     }
@@ -191,8 +183,7 @@ static void connect_one(Connection *c, uint16_t port)
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     int one = 1;
     c->fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&to, sizeof to) != 0)
-        die("connect");
+    if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&to, sizeof to) != 0) die("connect");
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     fcntl(c->fd, F_SETFL, O_NONBLOCK);
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
@@ -204,15 +195,13 @@ static size_t read_lines(const char *path, size_t width, char **out)
     FILE *file = fopen(path, "r");
     size_t n = 0, room = 0;
     char line[256];
-    if (!file)
-        die(path);
+    if (!file) die(path);
     while (fgets(line, sizeof line, file)) {
         line[strcspn(line, "\n")] = 0;
         if (n == room) {
             size_t grown = room ? room * 2 : 1024;
             *out = realloc(*out, grown * width);
-            if (!*out)
-                die("memory");
+            if (!*out) die("memory");
             memset(*out + room * width, 0, (grown - room) * width);
             room = grown;
         }
@@ -228,8 +217,7 @@ static void read_leases(const char *path)
     bench.lease_count = read_lines(path, 64, &lines);
     bench.leases = calloc(bench.lease_count, sizeof *bench.leases);
     bench.lease_keys = calloc(bench.lease_count, sizeof *bench.lease_keys);
-    if (!bench.leases || !bench.lease_keys)
-        die("memory");
+    if (!bench.leases || !bench.lease_keys) die("memory");
     for (size_t i = 0; i < bench.lease_count; i++) {
         memcpy(bench.leases[i], lines + i * 64, 36);
         bench.lease_keys[i] = strtoul(lines + i * 64 + 37, NULL, 10) % bench.key_count;
@@ -246,8 +234,7 @@ static int compare(const void *a, const void *b)
 
 static double percentile_ms(double share)
 {
-    if (bench.finished == 0)
-        return 0;
+    if (bench.finished == 0) return 0;
     return (double)bench.latencies[(size_t)((double)(bench.finished - 1) * share)] / 1000.0;
 }
 
@@ -290,8 +277,7 @@ int main(int argc, char **argv)
     }
     int64_t start = now_us(), heard = start;
     for (size_t i = 0; i < connections; i++) {
-        if (bench.think_us > 0)
-            all[i].due_us = start + 1 + random() % bench.think_us;
+        if (bench.think_us > 0) all[i].due_us = start + 1 + random() % bench.think_us;
         live += all[i].due_us > 0 || advance(&all[i]);
     }
     while (live > 0) {
@@ -301,10 +287,8 @@ int main(int argc, char **argv)
             heard = now_us();
         else if (now_us() - heard > 30 * 1000000)
             die("no answer for 30 s");
-        for (int i = 0; i < n; i++)
-            live -= !readable(events[i].data.ptr);
-        if (bench.think_us > 0)
-            live -= wake(all, connections);
+        for (int i = 0; i < n; i++) live -= !readable(events[i].data.ptr);
+        if (bench.think_us > 0) live -= wake(all, connections);
     }
     report((double)(now_us() - start) / 1e6);
     return bench.errors ? 1 : 0;
