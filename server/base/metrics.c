@@ -39,6 +39,12 @@ void metric_add(MetricId id, int64_t n)
     atomic_fetch_add_explicit(&metric_values[id], n, memory_order_relaxed);
 }
 
+int64_t metric_value(MetricId id)
+{
+    assert(id < METRIC_COUNT);
+    return atomic_load_explicit(&metric_values[id], memory_order_relaxed);
+}
+
 static void histogram_observe(size_t index, int64_t us)
 {
     size_t bucket = 0;

@@ -35,6 +35,7 @@ typedef enum MetricId {
 } MetricId;
 
 void metric_add(MetricId id, int64_t n);
+int64_t metric_value(MetricId id);
 /* One request's duration, into aileron_http_request_seconds (a histogram by fixed buckets) and,
  * when kind is 1 (lease) or 2 (judgment), into that route's own. */
 void metric_observe_request(int kind, int64_t duration_us);

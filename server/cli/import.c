@@ -24,6 +24,7 @@ enum {
     REFUSED_SHOWN = 10,     /* on standard error */
     REFUSED_LISTED = 1000,  /* in --json */
     LANDING_ARENA_MAX = 16 << 20,
+    ANALYZE_ROWS_MIN = 200,
 };
 
 typedef struct Import {
@@ -277,6 +278,17 @@ static bool note(Import *import, const char *path)
     return ok;
 }
 
+/* Plans that were made on empty tables choose the wrong index. */
+static bool refresh_statistics(Import *import)
+{
+    Rows *rows = NULL;
+    if (importer_counts(import->importer).comparisons < ANALYZE_ROWS_MIN)
+        return true;
+    bool ok = cli_query(import->cli, SQL_import_analyze, NULL, 0, &rows);
+    rows_release(rows);
+    return ok;
+}
+
 static int run(Import *import, const char *slug, const Format *format, const char *path)
 {
     Cli *cli = import->cli;
@@ -295,7 +307,8 @@ static int run(Import *import, const char *slug, const Format *format, const cha
         bool ok = cli_project(cli, slug, &import->project) && load_people(import) &&
                   (import->importer || err_set(&cli->err, &cli->arena, ERR_internal, NULL,
                                                "out of memory")) &&
-                  read_file(import, file, path) && note(import, path);
+                  read_file(import, file, path) && note(import, path) &&
+                  refresh_statistics(import);
         if (import->flying)
             pthread_join(import->thread, NULL);
         status = ok ? report(import) : cli_fail(cli);
