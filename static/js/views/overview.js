@@ -10,6 +10,8 @@ import { plot } from "../widgets/chart.js";
 import { emptyState, figure, figures, pageHeader, section, table } from "../widgets/page.js";
 
 const REFRESH = 5000;
+const PLACES_LIMIT = 200;
+const DAY = { month: "short", day: "numeric", timeZone: "UTC" }; // as the server counts days
 
 function timeLeft(progress) {
   if (progress.comparisons.open === 0) return t("overview.finished");
@@ -34,10 +36,27 @@ function numbers(progress) {
   ];
 }
 
+// Hours or days in which nothing was judged belong into the picture too.
+function withPauses(series, bucket) {
+  const step = bucket === "hour" ? 3600000 : 86400000;
+  const counts = new Map(series.map((point) => [Date.parse(point.at), point.judgments]));
+  const times = [...counts.keys()];
+  const first = Math.min(...times);
+  const places = Math.floor((Date.now() - first) / step) + 1;
+  if (!series.length || places > PLACES_LIMIT || times.some((at) => (at - first) % step)) {
+    return series;
+  }
+  return Array.from({ length: Math.max(1, places) }, (_, index) => {
+    const at = first + index * step;
+    return { at: new Date(at).toISOString(), judgments: counts.get(at) ?? 0 };
+  });
+}
+
 function seriesPlot(state) {
   return plot(() => {
-    const { series, bucket } = state.progress;
-    const style = bucket === "hour" ? { hour: "numeric" } : { month: "short", day: "numeric" };
+    const { bucket } = state.progress;
+    const series = withPauses(state.progress.series, bucket);
+    const style = bucket === "hour" ? { hour: "numeric" } : DAY;
     const values = series.map((point) => point.judgments);
     return { type: "bar", labels: series.map((point) => date(point.at, style)), values,
       colours: ["--plot-1"], summary: values.map((value) => number(value)).join(", ") };
