@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include "../base/clock.h"
 #include "../base/log.h"
+#include "../base/markdown.h"
 #include "../db/cluster.h"
 #include "../db/migrate.h"
 #include "../http/asset.h"
@@ -296,6 +297,7 @@ static void shut_down(Serve *s)
 static bool bring_up(Serve *s)
 {
     raise_descriptor_limit();
+    markdown_init();
     limit_setup(s->config.rate_limit);
     return catch_signals(s) && port_is_free(s) && load_pages(s) && open_database(s) &&
            start_workers(s);

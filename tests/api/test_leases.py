@@ -30,13 +30,15 @@ def test_a_task_shows_the_conversation_and_the_answers(project):
                    {"role": "user", "content": "What is $x^2$?"},
                    {"role": "assistant", "content": "A square."},
                    {"role": "user", "content": "Of **what**?"}],
-        "completions": [{"content": "Of x & <b>y</b>"}, {"content": "`code`"}]}])
+        "completions": [{"content": "Of x & <b>y</b>"},
+                        {"content": "`code`\n\n| a | b |\n|---|---|\n| ~~1~~ | 2 |"}]}])
     task = project.leases(project.client("annotator"))[0]["task"]
     assert [m["role"] for m in task["prompt"]] == ["system", "user", "assistant", "user"]
     assert "<strong>what</strong>" in task["prompt"][3]["html"]
     assert "$x^2$" in task["prompt"][1]["html"]
     assert [c["slot"] for c in task["candidates"]] == ["A", "B"]
     html = " ".join(c["html"] for c in task["candidates"])
+    assert "<td><del>1</del></td>" in html
     assert "<code>code</code>" in html and "<b>" not in html and "&lt;b&gt;" in html
     assert task["kind"] == "pair" and task["strength_levels"] == 3
 
