@@ -75,8 +75,7 @@ static bool is_our_postmaster(const Cluster *cluster, pid_t pid)
     snprintf(cwd, sizeof cwd, "/proc/%d/cwd", (int)pid);
     if (stat(cluster->pg_dir, &ours) != 0 || stat(process, &owner) != 0) return false;
     /* A root without CAP_SYS_PTRACE may not look: then its owner has to do. */
-    if (stat(cwd, &its) != 0)
-        return errno == EACCES && owner.st_uid == (cluster->switch_user ? cluster->uid : geteuid());
+    if (stat(cwd, &its) != 0) return errno == EACCES && owner.st_uid == cluster->uid;
     return ours.st_dev == its.st_dev && ours.st_ino == its.st_ino;
 }
 
