@@ -78,6 +78,8 @@ def settle(page, screen):
 
 
 def check(page, name):
+    # At its end the page has nothing half hidden under the bar of choices.
+    page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
     results = Axe().run(page, options=AXE_OPTIONS)
     violations = [f"{one['id']}: {one['nodes'][0]['html'][:160]} "
                   f"{one['nodes'][0].get('failureSummary', '')[:300]}"
