@@ -9,6 +9,7 @@ cd "$(dirname "$0")/.."
 command -v debootstrap >/dev/null || apt-get install -y -qq debootstrap >/dev/null
 
 root=$(mktemp -d /tmp/aileron-fresh.XXXXXX)
+chmod 755 "$root" # it becomes / for accounts other than root, too
 finish() { [ -n "${FRESH_KEEP:-}" ] && echo "kept: $root" || rm -rf --one-file-system "$root"; }
 trap finish EXIT
 
