@@ -118,6 +118,7 @@ static Lane *lane_of(Db *db, SqlId id)
 
 bool db_ready(const Db *db)
 {
+    if (lanes_are_silent()) return false;
     for (int i = 0; i < DB_LANES; i++) {
         const Lane *lane = &db->lanes[i];
         bool needed = lane->kind->lane == LANE_fast || lane->kind->lane == LANE_write;

@@ -63,7 +63,8 @@ int db_fd(const Db *db);
 int db_timeout_ms(const Db *db);
 void db_pump(Db *db); /* flush, read results, call `done`s, launch the next batch, reconnect */
 
-/* True when the FAST and WRITE lanes are connected and prepared. */
+/* True when the FAST and WRITE lanes are connected and prepared, and no lane of the process waits
+ * for a database that has stopped answering. */
 bool db_ready(const Db *db);
 /* True when nothing is waiting or in flight (for drain). */
 bool db_idle(const Db *db);

@@ -8,6 +8,7 @@
  * connection fails too, the lane is `unreachable`: what waits fails, sends are refused at once. */
 #include "internal.h"
 
+#include <stdatomic.h>
 #include <sys/epoll.h>
 #include "../base/clock.h"
 #include "../base/log.h"
@@ -22,13 +23,28 @@ void lane_init(Lane *lane, Db *db, const LaneKind *kind)
     *lane = (Lane){.db = db, .kind = kind, .watch = {.fd = -1}, .state = LANE_DOWN};
 }
 
+/* A database that hangs takes what is sent to it without a word, so one lane's experience counts
+ * for those of all workers: they would wait for as long as their own statements may take. */
+static atomic_int silent_lanes;
+
+bool lanes_are_silent(void)
+{
+    return atomic_load(&silent_lanes) > 0;
+}
+
+void lane_set_silent(Lane *lane, bool silent)
+{
+    if (lane->silent != silent) atomic_fetch_add(&silent_lanes, silent ? 1 : -1);
+    lane->silent = silent;
+}
+
 bool lane_enqueue(Lane *lane, Request *request, Err *err)
 {
     size_t depth =
         (size_t)lane->waiting.count + (size_t)lane->again.count + (size_t)lane->in_flight.count;
     size_t bytes = lane->waiting.bytes + lane->in_flight.bytes;
     const char *detail = NULL;
-    if (lane->unreachable || lane->db->closing)
+    if (lane->unreachable || lane->db->closing || lanes_are_silent())
         detail = unreachable_detail;
     else if (depth >= DB_QUEUE_MAX || (depth > 0 && bytes + request->size > DB_QUEUE_BYTES_MAX))
         detail = "too much is waiting for the database";
@@ -123,7 +139,14 @@ static void lane_flush(Lane *lane)
 
 static int64_t answer_due_us(const Lane *lane)
 {
-    return lane->progress_us + (int64_t)(lane->kind->timeout_ms + DB_ANSWER_GRACE_MS) * 1000;
+    int timeout_ms = lanes_are_silent() ? 0 : lane->kind->timeout_ms;
+    return lane->progress_us + (int64_t)(timeout_ms + DB_ANSWER_GRACE_MS) * 1000;
+}
+
+static void lane_break_silent(Lane *lane, const char *why)
+{
+    lane_set_silent(lane, true);
+    lane_break(lane, why);
 }
 
 void lane_pump(Lane *lane, int64_t now_us)
@@ -140,9 +163,9 @@ void lane_pump(Lane *lane, int64_t now_us)
     if (lane->state == LANE_PREPARING || lane->state == LANE_READY) lane_flush(lane);
 
     bool connecting = lane->state == LANE_CONNECTING || lane->state == LANE_PREPARING;
-    if (connecting && now_us >= lane->due_us) lane_break(lane, "no answer while connecting");
+    if (connecting && now_us >= lane->due_us) lane_break_silent(lane, "no answer while connecting");
     if (lane->state == LANE_READY && lane->in_flight.count > 0 && now_us >= answer_due_us(lane))
-        lane_break(lane, "no answer from the database");
+        lane_break_silent(lane, "no answer from the database");
 }
 
 int64_t lane_due_us(const Lane *lane)
@@ -161,6 +184,7 @@ void lane_close(Lane *lane)
     if (lane->state == LANE_READY) metric_add(METRIC_db_connected, -1);
     lane->state = LANE_DOWN;
     lane->due_us = INT64_MAX;
+    lane_set_silent(lane, false);
     watch_drop(lane->db, &lane->watch);
     PQfinish(lane->conn);
     lane->conn = NULL;

@@ -41,6 +41,7 @@ typedef struct Lane {
     LaneState state;
     bool unreachable; /* the last attempt to connect failed: sends are refused at once */
     bool was_ready;
+    bool silent; /* it got no answer in time, and has not been connected since */
     int attempts;           /* failed attempts in a row */
     int64_t due_us;         /* DOWN: connect then; CONNECTING, PREPARING: give up then */
     int64_t progress_us;    /* last answer, or first send into an idle lane */
@@ -61,6 +62,10 @@ void lane_close(Lane *lane); /* every Request gets ERR_unavailable */
 /* Closes the connection; what is in flight gets ERR_unavailable; connects again when due. */
 void lane_break(Lane *lane, const char *why);
 void lane_break_conn(Lane *lane); /* with libpq's own message */
+
+/* Whether any lane of the process got no answer in time and has not been connected since. */
+bool lanes_are_silent(void);
+void lane_set_silent(Lane *lane, bool silent);
 
 void lane_read(Lane *lane);          /* batch.c: consume answers, settle groups */
 void lane_launch(Lane *lane);        /* batch.c: send what may be sent */

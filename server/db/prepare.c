@@ -65,6 +65,7 @@ bool lane_prepare_result(Lane *lane, PGresult *result)
         lane->state = LANE_READY;
         lane->was_ready = true;
         lane->unreachable = false;
+        lane_set_silent(lane, false);
         lane->attempts = 0;
         lane->progress_us = clock_monotonic_us();
         return true;

@@ -1,6 +1,7 @@
 """The database goes away and comes back: quick 503s meanwhile, recovery without a restart."""
 import os
 import signal
+import subprocess
 import time
 
 import pytest
@@ -53,6 +54,12 @@ def until_away(server):
     wait_until(lambda: not any(is_ready(server) for _ in range(12)), NOTICE_SECONDS, "the loss")
 
 
+def start_again(postgres):
+    """The throwaway cluster's postmaster anew, as it was started."""
+    postgres.process = subprocess.Popen(postgres.process.args, stdout=subprocess.DEVNULL,
+                                        stderr=subprocess.DEVNULL, start_new_session=True)
+
+
 @pytest.fixture
 def rented():
     """A server on a PostgreSQL of the test's own, which may be stopped for good."""
@@ -69,14 +76,14 @@ def test_stopped_for_good_and_started_again(rented):
     project = server.project(rows=pair_rows(20))
     key = project.key("owner")
     works(server, project, key)
-    postgres.process.send_signal(signal.SIGQUIT)
+    postgres.process.send_signal(signal.SIGINT)
     postgres.process.wait(20)
     until_away(server)
     time.sleep(1.5)  # also later, between two tries to connect
     for _ in range(3):
         refusals(server, project, key)
     pid = server.process.pid
-    postgres.start()
+    start_again(postgres)
     begin = time.monotonic()
     wait_until(lambda: all_ready(server), BACK_SECONDS, "recovery")
     seconds = time.monotonic() - begin
@@ -106,7 +113,7 @@ def test_a_database_that_hangs_is_noticed(own_server):
     works(own_server, project, key)
     with faults.frozen(own_server.postgres_pid()):
         begin = time.monotonic()
-        reply = Client(own_server, key).get(f"{project.path}/progress")
+        reply = Client(own_server, key).post(f"{project.path}/leases", {"count": 1})
         noticed = time.monotonic() - begin
         reply.problem(503)
         assert noticed < NOTICE_SECONDS and "retry-after" in reply.headers
