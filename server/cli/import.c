@@ -197,19 +197,17 @@ static bool read_file(Import *import, gzFile file, const char *path)
     int64_t size = file_size(path);
     bool ok = true;
     progress_begin(&import->progress, "rows");
-    for (int n; ok && (n = gzread(file, bytes, READ_BYTES)) != 0;) {
-        if (n < 0) {
-            int number;
-            const char *why = gzerror(file, &number);
-            ok = err_set(&import->cli->err, &import->cli->arena, ERR_malformed, NULL,
-                         "cannot read %s: %s", path, number == Z_ERRNO ? strerror(errno) : why);
-            break;
-        }
+    for (int n; ok && (n = gzread(file, bytes, READ_BYTES)) > 0;) {
         ok = feed(import, (Str){bytes, (size_t)n});
         ImportCounts counts = importer_counts(import->importer);
         progress_show(&import->progress, (int64_t)gzoffset(file), size,
                       counts.comparisons + counts.present + counts.refused);
     }
+    int problem;
+    const char *why = gzerror(file, &problem); /* at the end, too: a gzip file may be cut short */
+    if (ok && problem != Z_OK && problem != Z_STREAM_END)
+        ok = err_set(&import->cli->err, &import->cli->arena, ERR_malformed, NULL,
+                     "cannot read %s: %s", path, problem == Z_ERRNO ? strerror(errno) : why);
     if (ok) {
         importer_end(import->importer);
         ok = launch(import, true);

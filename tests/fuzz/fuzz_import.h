@@ -1,4 +1,4 @@
-/* fuzz_import.h - hostile files of one format through the whole import engine. The first byte decides
+/* fuzz_import.h - hostile files of one format through the whole import engine. The first byte tells
  * in how large pieces the rest arrives. Whatever is accepted must be good: written in the native
  * shape and read again it has the same ids and the same text. */
 #include "../../server/formats/identity.h"

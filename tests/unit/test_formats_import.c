@@ -191,7 +191,8 @@ START_TEST(refused_rows_are_told_by_line_and_the_good_ones_kept)
         "\n"
         "{\"prompt\":\"p\",\"completions\":[{\"content\":\"a\"},{\"content\":\"b\"}]}\r\n"
         "{\"prompt\":\"p\",\"completions\":[{\"content\":\"a\"}]}\n"
-        "{\"key\":\"k\",\"prompt\":\"p\",\"completions\":[{\"content\":\"a\"},{\"content\":\"c\"}]}\n"
+        "{\"key\":\"k\",\"prompt\":\"p\",\"completions\":[{\"content\":\"a\"},"
+        "{\"content\":\"c\"}]}\n"
         "broken"), 2);
     ck_assert_int_eq(rows, 2);
     ck_assert_int_eq(heard.count, 4);

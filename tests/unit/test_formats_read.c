@@ -27,7 +27,8 @@ static const Refused aileron_refused[] = {
     {"{\"prompt\":[\"x\"]," PAIR "}", "/prompt/0", "message"},
     {"{\"prompt\":\"p\",\"completions\":[]}", "/completions", "2 to 9"},
     {"{\"prompt\":\"p\",\"completions\":[{\"content\":\"a\"}]}", "/completions", "2 to 9"},
-    {"{\"prompt\":\"p\",\"completions\":[{\"content\":\"1\"},{\"content\":\"2\"},{\"content\":\"3\"},"
+    {"{\"prompt\":\"p\","
+     "\"completions\":[{\"content\":\"1\"},{\"content\":\"2\"},{\"content\":\"3\"},"
      "{\"content\":\"4\"},{\"content\":\"5\"},{\"content\":\"6\"},{\"content\":\"7\"},"
      "{\"content\":\"8\"},{\"content\":\"9\"},{\"content\":\"10\"}]}", "/completions", "2 to 9"},
     {"{\"prompt\":\"p\",\"completions\":[{\"content\":\"a\"},{\"content\":\"b\",\"x\":1}]}",
@@ -204,7 +205,8 @@ START_TEST(texts_have_a_limit)
          "/prompt/0/content"},
         {"aileron", "{\"prompt\":\"p\",\"completions\":[{\"content\":\"a\"},{\"content\":\"",
          "\"}]}", "/completions/1/content"},
-        {"aileron", "{\"prompt\":\"p\"," PAIR ",\"judgments\":[{" W ",\"choice\":0,\"rationale\":\"",
+        {"aileron", "{\"prompt\":\"p\"," PAIR ",\"judgments\":[{" W ",\"choice\":0,"
+         "\"rationale\":\"",
          "\"}]}", "/judgments/0/rationale"},
         {"aileron", "{\"prompt\":\"p\"," PAIR ",\"judgments\":[{" W
          ",\"choice\":0,\"edits\":{\"1\":\"", "\"}}]}", "/judgments/0/edits/1"},
@@ -261,7 +263,8 @@ START_TEST(pairs_are_read_in_every_shape)
     static const struct {
         const char *format, *text, *aileron;
     } cases[] = {
-        {"trl-preference", "{\"prompt\":\"The sky is\",\"chosen\":\" blue.\",\"rejected\":\" green.\","
+        {"trl-preference", "{\"prompt\":\"The sky is\",\"chosen\":\" blue.\","
+         "\"rejected\":\" green.\","
          "\"margin\":0.5,\"id\":7}",
          "{\"prompt\":\"The sky is\",\"completions\":[{\"content\":\" blue.\"},"
          "{\"content\":\" green.\"}],\"metadata\":{\"margin\":0.5,\"id\":7},"

@@ -5,7 +5,8 @@
 #include "formats.h"
 
 static const char rich[] =
-    "{\"key\":\"k1\",\"prompt\":[{\"role\":\"system\",\"content\":\"Be brief.\"},{\"role\":\"user\","
+    "{\"key\":\"k1\",\"prompt\":[{\"role\":\"system\","
+     "\"content\":\"Be brief.\"},{\"role\":\"user\","
     "\"content\":\"안녕? \\\"q\\\"\",\"name\":\"bob\"}],\"completions\":[{\"model\":\"m-a\","
     "\"content\":\"A\",\"metadata\":{\"b\":1,\"a\":[1,2.5,1e+100,null,true]}},{\"model\":\"m-b\","
     "\"content\":\"B\"},{\"content\":\"\"}],\"tags\":[\"ko\",\"a\\\"b\\\\c\"],\"group\":\"user-7\","
