@@ -17,7 +17,7 @@ const Route routes[] = {
     {METHOD_GET, "/api/v1/session", session_show, ROLE_USER, 0, RATE_READ, 0},
     {METHOD_DELETE, "/api/v1/session", session_delete, ROLE_USER, 0, RATE_WRITE, 0},
 
-    {METHOD_PATCH, "/api/v1/account", account_update, ROLE_USER, KiB(32), RATE_SIGN_IN, 0},
+    {METHOD_PATCH, "/api/v1/account", account_update, ROLE_USER, KiB(32), RATE_WRITE, 0},
     {METHOD_GET, "/api/v1/accounts", account_list, ROLE_ADMIN, 0, RATE_READ, 0},
     {METHOD_POST, "/api/v1/accounts", account_create, ROLE_ADMIN, KiB(4), RATE_WRITE, 0},
     {METHOD_PATCH, "/api/v1/accounts/{id}", account_change, ROLE_ADMIN, KiB(4), RATE_WRITE, 0},

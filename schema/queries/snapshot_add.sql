@@ -22,5 +22,5 @@ added as (
 noted as (
     insert into audit (id, project_id, actor_id, actor, action, subject)
     select $10::uuid, $2::integer, $3::uuid, principal_name($2::integer, $3::uuid),
-           'snapshot_add', $4::text from added)
+           'snapshot.add', $4::text from added)
 select id, name, created_at, comparisons, judgments, encode(hash, 'hex') as hash, filters from added

@@ -1,6 +1,8 @@
 /* account.c - one's own account, and accounts as administrators see them. */
 #include "api.h"
 
+#include "../http/limit.h"
+
 typedef struct AccountChange {
     Str name, password, current_password, preferences;
     char token[CRYPTO_TOKEN_CHARS + 1];
@@ -104,10 +106,13 @@ void account_update(Req *req)
     if (!req_decode(req, fields, LEN(fields))) return;
     if (preferences && !preferences_read(req, preferences, change)) return;
     req->state = change;
-    if (change->password.ptr)
+    int retry_after_s = 0;
+    if (!change->password.ptr)
+        write_change(req);
+    else if (limit_take(limit_key("login", req->caller.login), RATE_SIGN_IN, &retry_after_s))
         SEND(req, account_find_password, current_found, db_uuid(req->caller.id));
     else
-        write_change(req);
+        account_too_many_tries(req, retry_after_s);
 }
 
 /* GET /accounts */

@@ -67,6 +67,7 @@ void account_link(Req *req);
 void account_change(Req *req);
 /* Hashes a password on the job pool, then calls `done` on this thread with the encoded hash. */
 void account_hash_password(Req *req, Str password, void (*done)(Req *req, const char *encoded));
+void account_too_many_tries(Req *req, int retry_after_s); /* 429 for one login */
 /* Verifies on the job pool; encoded NULL costs the same and is wrong. */
 void account_verify_password(Req *req, const char *encoded, Str password,
                              void (*done)(Req *req, bool right));

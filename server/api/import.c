@@ -75,10 +75,13 @@ static void fail(Import *import, const Err *err)
         reply_error(import->req, err);
 }
 
-/* The audit row of a whole import; its loss is logged and does not undo the import. */
+/* The audit row of an import; its loss is logged and does not undo the import. A file that the page
+ * sends in pieces is noted once, with its first piece. */
 static void note(Import *import, const ImportCounts *counts)
 {
     Req *req = import->req;
+    Str first_line = req_query(req, "first_line");
+    if (first_line.ptr && !str_is(first_line, "1") && !str_is(first_line, "2")) return;
     Str name = req_query(req, "name");
     Str detail = arena_printf(&req->arena,
                               "{\"comparisons\":%lld,\"judgments\":%lld,\"refused\":%lld}",

@@ -1,6 +1,7 @@
 /* password.c - Argon2id on the job pool: a request waits without holding up its event loop. */
 #include "api.h"
 
+#include <stdio.h>
 #include "../base/metrics.h"
 
 typedef struct PasswordJob {
@@ -78,4 +79,12 @@ void account_verify_password(Req *req, const char *encoded, Str password,
     work->verified = done;
     work->job.run = run_verify;
     submit(work);
+}
+
+void account_too_many_tries(Req *req, int retry_after_s)
+{
+    char seconds[16];
+    snprintf(seconds, sizeof seconds, "%d", retry_after_s);
+    req_add_header(req, "Retry-After", str_from(seconds));
+    reply_fail(req, ERR_rate_limited, "/login", "too many tries for this login; wait a little");
 }

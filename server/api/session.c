@@ -92,10 +92,7 @@ void session_create(Req *req)
     if (!req_decode(req, fields, LEN(fields))) return;
     int retry_after_s = 0;
     if (!limit_take(limit_key("login", in->login), RATE_SIGN_IN, &retry_after_s)) {
-        char seconds[16];
-        snprintf(seconds, sizeof seconds, "%d", retry_after_s);
-        req_add_header(req, "Retry-After", str_from(seconds));
-        reply_fail(req, ERR_rate_limited, "/login", "too many tries for this login; wait a little");
+        account_too_many_tries(req, retry_after_s);
         return;
     }
     req->state = in;

@@ -268,7 +268,7 @@ class Server:
         reader = threading.Thread(target=self._read_until_ready, args=(lines,), daemon=True)
         reader.start()
         deadline = time.monotonic() + START_SECONDS
-        while not (lines and "listening on " in lines[-1]):
+        while not any("listening on " in line for line in lines):
             ended = self.process.poll() is not None and not reader.is_alive()
             if ended or time.monotonic() > deadline:
                 self.kill9()
@@ -276,7 +276,8 @@ class Server:
                                      f"{self.log()[-3000:]}")
             time.sleep(0.005)
         self.start_seconds = time.monotonic() - begin
-        self.url = lines[-1].split("listening on ", 1)[1].strip()
+        line = next(line for line in lines if "listening on " in line)
+        self.url = line.split("listening on ", 1)[1].strip()
         self.port = int(self.url.rsplit(":", 1)[1])
         return self
 

@@ -9,6 +9,8 @@ import uuid
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
+import aileron
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SHOTS = ROOT / "build" / "screenshots"
 PASSWORD = "correct horse battery"
@@ -32,10 +34,13 @@ class EnvironmentServer:
 
 @pytest.fixture(scope="session")
 def server():
+    """The real server with its demo project, or the one that the environment names."""
     url, link = os.environ.get("AILERON_URL"), os.environ.get("AILERON_LINK")
-    if not url or not link:
-        pytest.skip("AILERON_URL and AILERON_LINK name no running server")
-    return EnvironmentServer(url, link)
+    if url and link:
+        yield EnvironmentServer(url, link)
+        return
+    with aileron.Server("--demo") as running:
+        yield running
 
 
 @pytest.fixture(scope="session")
