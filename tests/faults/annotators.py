@@ -18,6 +18,7 @@ class Connection:
         self.port = port
         self.head = f"Host: 127.0.0.1\r\nAuthorization: Bearer {key}\r\n"
         self.reader = self.writer = None
+        self.sent = False
 
     async def request(self, method, path, body=None):
         """(status, headers, content); OSError or EOFError when there is no answer."""
@@ -29,12 +30,14 @@ class Connection:
             raise
 
     async def _exchange(self, method, path, body):
+        self.sent = False
         if self.writer is None:
             self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
         content = b"" if body is None else json.dumps(body).encode()
         kind = "" if body is None else "Content-Type: application/json\r\n"
         head = (f"{method} /api/v1{path} HTTP/1.1\r\n{self.head}{kind}"
                 f"Content-Length: {len(content)}\r\n\r\n")
+        self.sent = True
         self.writer.write(head.encode() + content)
         lines = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         headers = dict(line.lower().split(": ", 1) for line in lines[1:] if line)
@@ -64,7 +67,7 @@ class Annotator:
             try:
                 status, headers, content = await self.connection.request(method, path, body)
             except (OSError, EOFError, TimeoutError):
-                self.crowd.counts["no answer"] += 1
+                self.crowd.counts["cut off" if self.connection.sent else "no server"] += 1
             else:
                 if status in final:
                     return status, content
