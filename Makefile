@@ -9,8 +9,8 @@ DATA ?= data
 BUILD_PACKAGES := gcc libc6-dev libmicrohttpd-dev libjansson-dev libsodium-dev libpq-dev \
 	libcmark-gfm-dev libcmark-gfm-extensions-dev libzstd-dev zlib1g-dev postgresql \
 	libjs-katex libjs-highlight.js libjs-chart.js fonts-katex gzip
-TEST_PACKAGES := check clang libclang-rt-dev python3 python3-venv chromium chromium-driver fonts-noto-cjk \
-	procps curl
+TEST_PACKAGES := check clang libclang-rt-dev python3 python3-venv chromium chromium-driver \
+	fonts-noto-cjk procps curl
 
 CC := gcc
 CFLAGS_MODE_release := -O2 -D_FORTIFY_SOURCE=2
