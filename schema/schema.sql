@@ -24,11 +24,14 @@ CREATE FUNCTION public.index_to_slot(shown smallint[], index integer) RETURNS te
     AS $$ select chr(ascii('A') - 1 + array_position(shown, index::smallint)) $$;
 
 CREATE FUNCTION public.judgment_body(shown smallint[], choice smallint, strength smallint, detail jsonb, duration_ms integer) RETURNS jsonb
-    LANGUAGE sql IMMUTABLE
+    LANGUAGE plpgsql IMMUTABLE
     AS $$
-    select jsonb_strip_nulls(jsonb_build_object('choice', choice_to_slot(shown, choice),
-               'strength', strength, 'duration_ms', duration_ms))
-           || coalesce(slots_map_detail(shown, detail, true), '{}') $$;
+begin
+    return (
+        select jsonb_strip_nulls(jsonb_build_object('choice', choice_to_slot(shown, choice),
+                   'strength', strength, 'duration_ms', duration_ms))
+               || coalesce(slots_map_detail(shown, detail, true), '{}'));
+end $$;
 
 CREATE FUNCTION public.judgment_problem(given jsonb, shown smallint[], choice text, strength integer, detail jsonb) RETURNS text
     LANGUAGE plpgsql IMMUTABLE
@@ -101,12 +104,19 @@ begin
 end $_$;
 
 CREATE FUNCTION public.ledger_xid() RETURNS bigint
-    LANGUAGE sql STABLE
-    AS $$ select pg_current_xact_id()::text::bigint + xid_offset from ledger_cluster $$;
+    LANGUAGE plpgsql STABLE
+    AS $$
+begin
+    return (select pg_current_xact_id()::text::bigint + xid_offset from ledger_cluster);
+end $$;
 
 CREATE FUNCTION public.ledger_xmin() RETURNS bigint
-    LANGUAGE sql STABLE
-    AS $$ select pg_snapshot_xmin(pg_current_snapshot())::text::bigint + xid_offset from ledger_cluster $$;
+    LANGUAGE plpgsql STABLE
+    AS $$
+begin
+    return (select pg_snapshot_xmin(pg_current_snapshot())::text::bigint + xid_offset
+              from ledger_cluster);
+end $$;
 
 CREATE FUNCTION public.partition_bound(moment timestamp with time zone) RETURNS uuid
     LANGUAGE sql IMMUTABLE
@@ -160,11 +170,14 @@ CREATE FUNCTION public.principal_name(project integer, principal uuid) RETURNS t
         principal::text) end $$;
 
 CREATE FUNCTION public.ranking_covers(shown smallint[], ranking jsonb) RETURNS boolean
-    LANGUAGE sql IMMUTABLE
+    LANGUAGE plpgsql IMMUTABLE
     AS $$
-    select count(*) = cardinality(shown) and count(distinct slot #>> '{}') = cardinality(shown)
-           and bool_and(jsonb_typeof(slot) = 'string' and slot_to_index(shown, slot #>> '{}') is not null)
-      from jsonb_array_elements(ranking) as rank, jsonb_array_elements(rank) as slot $$;
+begin
+    return (
+        select count(*) = cardinality(shown) and count(distinct slot #>> '{}') = cardinality(shown)
+               and bool_and(jsonb_typeof(slot) = 'string' and slot_to_index(shown, slot #>> '{}') is not null)
+          from jsonb_array_elements(ranking) as rank, jsonb_array_elements(rank) as slot);
+end $$;
 
 CREATE FUNCTION public.refuse_change() RETURNS trigger
     LANGUAGE plpgsql
@@ -210,40 +223,48 @@ CREATE FUNCTION public.slot_to_index(shown smallint[], slot text) RETURNS smalli
     AS $$ select shown[ascii(slot) - ascii('A') + 1] $$;
 
 CREATE FUNCTION public.slots_map_detail(shown smallint[], detail jsonb, back boolean) RETURNS jsonb
-    LANGUAGE sql IMMUTABLE
+    LANGUAGE plpgsql IMMUTABLE
     AS $_$
-    select case when detail is null then null else jsonb_strip_nulls(jsonb_build_object(
-        'ranking', (select jsonb_agg((select jsonb_agg(case when back
-                              then to_jsonb(index_to_slot(shown, (slot #>> '{}')::integer))
-                              else to_jsonb(slot_to_index(shown, slot #>> '{}')) end
-                              order by place)
-                       from jsonb_array_elements(rank) with ordinality as s(slot, place)) order by n)
-                      from jsonb_array_elements(detail -> 'ranking') with ordinality as r(rank, n)),
-        'criteria', (select jsonb_object_agg(name, case
-                        when not back and jsonb_typeof(judged -> 'choice') = 'string'
-                             and judged ->> 'choice' ~ '^[A-I]$'
-                            then jsonb_set(judged, '{choice}',
-                                           to_jsonb(slot_to_index(shown, judged ->> 'choice')))
-                        when back and jsonb_typeof(judged -> 'choice') = 'number'
-                            then jsonb_set(judged, '{choice}',
-                                       to_jsonb(index_to_slot(shown, (judged ->> 'choice')::integer)))
-                        else judged end)
-                      from jsonb_each(detail -> 'criteria') as c(name, judged)),
-        'ratings', slots_rename_keys(shown, detail -> 'ratings', back),
-        'flags', slots_rename_keys(shown, detail -> 'flags', back),
-        'edits', slots_rename_keys(shown, detail -> 'edits', back)))
-      || (detail - '{ranking,criteria,ratings,flags,edits}'::text[]) end $_$;
+begin
+    return (
+        select case when detail is null then null else jsonb_strip_nulls(jsonb_build_object(
+            'ranking', (select jsonb_agg((select jsonb_agg(case when back
+                                  then to_jsonb(index_to_slot(shown, (slot #>> '{}')::integer))
+                                  else to_jsonb(slot_to_index(shown, slot #>> '{}')) end
+                                  order by place)
+                           from jsonb_array_elements(rank) with ordinality as s(slot, place)) order by n)
+                          from jsonb_array_elements(detail -> 'ranking') with ordinality as r(rank, n)),
+            'criteria', (select jsonb_object_agg(name, case
+                            when not back and jsonb_typeof(judged -> 'choice') = 'string'
+                                 and judged ->> 'choice' ~ '^[A-I]$'
+                                then jsonb_set(judged, '{choice}',
+                                               to_jsonb(slot_to_index(shown, judged ->> 'choice')))
+                            when back and jsonb_typeof(judged -> 'choice') = 'number'
+                                then jsonb_set(judged, '{choice}',
+                                           to_jsonb(index_to_slot(shown, (judged ->> 'choice')::integer)))
+                            else judged end)
+                          from jsonb_each(detail -> 'criteria') as c(name, judged)),
+            'ratings', slots_rename_keys(shown, detail -> 'ratings', back),
+            'flags', slots_rename_keys(shown, detail -> 'flags', back),
+            'edits', slots_rename_keys(shown, detail -> 'edits', back)))
+          || (detail - '{ranking,criteria,ratings,flags,edits}'::text[]) end);
+end $_$;
 
 CREATE FUNCTION public.slots_rename_keys(shown smallint[], value jsonb, back boolean) RETURNS jsonb
-    LANGUAGE sql IMMUTABLE
+    LANGUAGE plpgsql IMMUTABLE
     AS $$
-    select jsonb_object_agg(case when back then index_to_slot(shown, key::integer)
-                                 else slot_to_index(shown, key)::text end, member)
-      from jsonb_each(value) as e(key, member) $$;
+begin
+    return (
+        select jsonb_object_agg(case when back then index_to_slot(shown, key::integer)
+                                     else slot_to_index(shown, key)::text end, member)
+          from jsonb_each(value) as e(key, member));
+end $$;
 
-CREATE FUNCTION public.task_excerpt(project integer, comparison_id uuid, shown smallint[]) RETURNS jsonb
-    LANGUAGE sql STABLE
+CREATE FUNCTION public.task_excerpt(project integer, comparison uuid, shown smallint[]) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
     AS $$
+begin
+    return (
     select jsonb_build_object('prompt', left(case json_typeof(p.messages)
                    when 'string' then p.messages #>> '{}'
                    when 'array' then p.messages -> -1 ->> 'content' else '' end, 200))
@@ -252,7 +273,8 @@ CREATE FUNCTION public.task_excerpt(project integer, comparison_id uuid, shown s
                  join completion c on c.project_id = project
                                   and c.id = q.completion_ids[s.index + 1])
       from comparison q join prompt p on p.project_id = project and p.id = q.prompt_id
-     where q.project_id = project and q.id = comparison_id $$;
+     where q.project_id = project and q.id = comparison );
+end $$;
 
 CREATE FUNCTION public.time_text(moment timestamp with time zone) RETURNS text
     LANGUAGE sql IMMUTABLE

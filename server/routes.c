@@ -19,9 +19,11 @@ const Route routes[] = {
 
     {METHOD_PATCH, "/api/v1/account", account_update, ROLE_USER, KiB(32), RATE_WRITE, 0},
     {METHOD_GET, "/api/v1/accounts", account_list, ROLE_ADMIN, 0, RATE_READ, 0},
-    {METHOD_POST, "/api/v1/accounts", account_create, ROLE_ADMIN, KiB(4), RATE_WRITE, 0},
+    {METHOD_POST, "/api/v1/accounts", account_create, ROLE_ADMIN, KiB(4), RATE_WRITE,
+     ROUTE_NO_GZIP},
     {METHOD_PATCH, "/api/v1/accounts/{id}", account_change, ROLE_ADMIN, KiB(4), RATE_WRITE, 0},
-    {METHOD_POST, "/api/v1/accounts/{id}/link", account_link, ROLE_ADMIN, KiB(1), RATE_WRITE, 0},
+    {METHOD_POST, "/api/v1/accounts/{id}/link", account_link, ROLE_ADMIN, KiB(1), RATE_WRITE,
+     ROUTE_NO_GZIP},
 
     {METHOD_GET, "/api/v1/projects", project_list, ROLE_USER, 0, RATE_READ, 0},
     {METHOD_POST, "/api/v1/projects", project_create, ROLE_USER, KiB(256), RATE_WRITE, 0},
@@ -38,7 +40,7 @@ const Route routes[] = {
 
     {METHOD_GET, "/api/v1/projects/{slug}/invites", invite_list, ROLE_OWNER, 0, RATE_READ, 0},
     {METHOD_POST, "/api/v1/projects/{slug}/invites", invite_create, ROLE_OWNER, KiB(4), RATE_WRITE,
-     0},
+     ROUTE_NO_GZIP},
     {METHOD_DELETE, "/api/v1/projects/{slug}/invites/{id}", invite_delete, ROLE_OWNER, 0,
      RATE_WRITE, 0},
     {METHOD_POST, "/api/v1/invites/lookup", invite_lookup, ROLE_PUBLIC, KiB(4), RATE_SIGN_IN, 0},
@@ -46,7 +48,8 @@ const Route routes[] = {
      ROUTE_OPTIONAL_AUTH},
 
     {METHOD_GET, "/api/v1/projects/{slug}/keys", key_list, ROLE_OWNER, 0, RATE_READ, 0},
-    {METHOD_POST, "/api/v1/projects/{slug}/keys", key_create, ROLE_OWNER, KiB(4), RATE_WRITE, 0},
+    {METHOD_POST, "/api/v1/projects/{slug}/keys", key_create, ROLE_OWNER, KiB(4), RATE_WRITE,
+     ROUTE_NO_GZIP},
     {METHOD_DELETE, "/api/v1/projects/{slug}/keys/{id}", key_delete, ROLE_OWNER, 0, RATE_WRITE, 0},
     {METHOD_GET, "/api/v1/projects/{slug}/audit", audit_list, ROLE_OWNER, 0, RATE_READ, 0},
 

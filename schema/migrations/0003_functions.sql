@@ -251,3 +251,8 @@ end $$;
 -- A time as RFC 3339 in UTC, for JSON made here.
 create function time_text(moment timestamptz) returns text language sql immutable as
     $$ select to_char(moment at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') $$;
+
+create function statistics_refresh() returns void language plpgsql as $$
+begin
+    analyze model, prompt, completion, comparison, annotator, impression, feedback, assignment;
+end $$;

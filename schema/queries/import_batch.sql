@@ -8,36 +8,38 @@
 -- $5 digests of their contents
 -- $6 keys
 -- $7 prompt ids
--- $8 completion ids, as text arrays
--- $9 tags, as text arrays
--- $10 metadata
--- $11 gold
--- $12 priorities
--- $13 true where no text is known: never handed out
--- $14 prompts: ids
--- $15 prompts: messages
--- $16 prompts: groups
--- $17 prompts: split buckets
--- $18 models: ids
--- $19 models: names
--- $20 completions: ids
--- $21 completions: prompt ids
--- $22 completions: model ids
--- $23 completions: contents
--- $24 completions: metadata
--- $25 annotators: ids
--- $26 annotators: names
--- $27 judgments: row, from 1
--- $28 judgments: feedback ids
--- $29 judgments: annotator ids
--- $30 judgments: choices
--- $31 judgments: strengths
--- $32 judgments: details
--- $33 judgments: orders shown, as text arrays
--- $34 judgments: durations in milliseconds
--- $35 judgments: sources
--- $36 judgments: times
--- $37 judgments: the account behind a pseudonym; its own answer of that time is not added again
+-- $8 rows: the first of their completions, by position
+-- $9 rows: the last
+-- $10 tags, as text arrays
+-- $11 metadata
+-- $12 gold
+-- $13 priorities
+-- $14 true where no text is known: never handed out
+-- $15 prompts: ids
+-- $16 prompts: messages
+-- $17 prompts: groups
+-- $18 prompts: split buckets
+-- $19 models: ids
+-- $20 models: names
+-- $21 completions: row, from 1
+-- $22 completions: ids
+-- $23 completions: prompt ids
+-- $24 completions: model ids
+-- $25 completions: contents
+-- $26 completions: metadata
+-- $27 annotators: ids
+-- $28 annotators: names
+-- $29 judgments: row, from 1
+-- $30 judgments: feedback ids
+-- $31 judgments: annotator ids
+-- $32 judgments: choices
+-- $33 judgments: strengths
+-- $34 judgments: details
+-- $35 judgments: orders shown, as text arrays
+-- $36 judgments: durations in milliseconds
+-- $37 judgments: sources
+-- $38 judgments: times
+-- $39 judgments: the account behind a pseudonym; its own answer of that time is not added again
 -- index: comparison_digest_unique
 -- Result: one row, or none when the principal may not import. raced: send the batch again.
 with target as materialized (    -- one import at a time in a project: no deadlocks on unique keys
@@ -48,9 +50,10 @@ with target as materialized (    -- one import at a time in a project: no deadlo
                                            and a.principal_id = $2::uuid and a.role >= 'researcher'))),
 incoming as materialized (
     select i.* from target,
-           unnest($3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::uuid[], $8::text[], $9::text[],
-                  $10::json[], $11::json[], $12::smallint[], $13::boolean[])
-           with ordinality as i (id, digest, content_digest, key, prompt_id, completion_ids, tags,
+           unnest($3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::uuid[], $8::integer[],
+                  $9::integer[], $10::text[], $11::json[], $12::json[], $13::smallint[],
+                  $14::boolean[])
+           with ordinality as i (id, digest, content_digest, key, prompt_id, first, last, tags,
                                  metadata, gold, priority, textless, row)),
 first as (
     select distinct on (digest) digest, content_digest, id, row from incoming order by digest, row),
@@ -63,9 +66,9 @@ decided as materialized (        -- what each row is: there already, new, or in 
       left join comparison c on c.project_id = $1::integer and c.digest = i.digest),
 judged as materialized (
     select distinct on (j.id) j.*, d.comparison_id, d.digest, d.is_new
-      from unnest($27::integer[], $28::uuid[], $29::uuid[], $30::smallint[], $31::smallint[],
-                  $32::text[], $33::text[], $34::integer[], $35::text[], $36::timestamptz[],
-                  $37::uuid[])
+      from unnest($29::integer[], $30::uuid[], $31::uuid[], $32::smallint[], $33::smallint[],
+                  $34::text[], $35::text[], $36::integer[], $37::text[], $38::timestamptz[],
+                  $39::uuid[])
            as j (row, id, annotator_id, choice, strength, detail, shown, duration_ms, source, at,
                  account_id)
       join decided d on d.row = j.row and d.fits
@@ -81,8 +84,8 @@ added as (
     insert into comparison (project_id, id, digest, content_digest, key, prompt_id, completion_ids,
                             tags, metadata, gold, priority, wanted, taken, answered, created_xid,
                             queued_xid)
-    select t.id, i.id, i.digest, i.content_digest, i.key, i.prompt_id, i.completion_ids::uuid[],
-           i.tags::text[], i.metadata, i.gold, i.priority,
+    select t.id, i.id, i.digest, i.content_digest, i.key, i.prompt_id,
+           ($22::uuid[])[i.first:i.last], i.tags::text[], i.metadata, i.gold, i.priority,
            case when i.textless then 0 else t.overlap end, coalesce(o.answers, 0),
            coalesce(o.answers, 0), t.xid, t.xid
       from target t cross join incoming i
@@ -94,31 +97,30 @@ added as (
 new_prompts as (
     insert into prompt (project_id, id, messages, group_name, split_bucket)
     select $1::integer, p.*
-      from unnest($14::uuid[], $15::json[], $16::text[], $17::smallint[])
+      from unnest($15::uuid[], $16::json[], $17::text[], $18::smallint[])
            as p (id, messages, group_name, split_bucket)
      where p.id in (select i.prompt_id from incoming i join decided d on d.row = i.row and d.adds)
     on conflict do nothing
     returning id),
 new_completions as (
     insert into completion (project_id, id, prompt_id, model_id, content, metadata)
-    select $1::integer, c.*
-      from unnest($20::uuid[], $21::uuid[], $22::uuid[], $23::text[], $24::json[])
-           as c (id, prompt_id, model_id, content, metadata)
-     where c.id in (select unnest(i.completion_ids::uuid[])
-                      from incoming i join decided d on d.row = i.row and d.adds)
+    select $1::integer, c.id, c.prompt_id, c.model_id, c.content, c.metadata
+      from unnest($21::integer[], $22::uuid[], $23::uuid[], $24::uuid[], $25::text[], $26::json[])
+           as c (row, id, prompt_id, model_id, content, metadata)
+      join decided d on d.row = c.row and d.adds
     on conflict do nothing
     returning model_id),
 new_models as (
     insert into model (project_id, id, name)
     select $1::integer, m.id, m.name
-      from unnest($18::uuid[], $19::text[]) as m (id, name)
+      from unnest($19::uuid[], $20::text[]) as m (id, name)
      where m.id in (select model_id from new_completions)
        and not exists (select from model o where o.project_id = $1::integer and o.id = m.id)
     on conflict do nothing),
 new_annotators as (
     insert into annotator (project_id, id, name)
     select $1::integer, a.id, a.name
-      from unnest($25::uuid[], $26::text[]) as a (id, name)
+      from unnest($27::uuid[], $28::text[]) as a (id, name)
      where a.id in (select annotator_id from judged)
        and not exists (select from annotator o where o.project_id = $1::integer and o.id = a.id)
     on conflict do nothing),

@@ -160,7 +160,7 @@ static void gather(Lane *lane, RequestQueue *group)
         if (merges && merged.count < DB_MERGE_MAX &&
             (merged.count == 0 || merged.head->id == request->id))
             queue_push(&merged, request);
-        else if (!merges && group->count < DB_BATCH_MAX - 1)
+        else if (!merges && group->count < DB_BATCH_MAX)
             queue_push(group, request);
         else
             queue_push(&left, request);

@@ -16,6 +16,7 @@ def test_keyboard_only(stage):
     """From the projects page to the last answer without a pointer."""
     slug = stage.project(pair_rows(5), instructions="Read.", flags=["unsafe"])
     page = stage.annotator(slug, path="/")
+    expect(page.get_by_role("link", name="Judge").first).to_be_visible()
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
     page.get_by_role("link", name="Judge").first.focus()

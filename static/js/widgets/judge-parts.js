@@ -33,6 +33,13 @@ function rationale(judge) {
   return judge.rationale;
 }
 
+// What a row of the task is called, for a person.
+export function rowName(row) {
+  if (row.kind === "criterion") return row.label || row.name;
+  if (row.kind === "rating") return t("task.rating_of", { name: row.name, slot: row.slot });
+  return t(`task.row_${row.kind}`);
+}
+
 export function buildMore(judge) {
   judge.criteria = new Map();
   const rows = judge.rows.filter((row) => row.kind === "criterion")

@@ -6,7 +6,7 @@ import * as judgment from "../judgment.js";
 import { makeScrollersReachable } from "../richtext.js";
 import { createAnswer } from "./answer.js";
 import { conversation } from "./conversation.js";
-import { buildBar, buildMore } from "./judge-parts.js";
+import { buildBar, buildMore, rowName } from "./judge-parts.js";
 
 // options: draft, confirm (always wait for Enter), onSubmit(body, draft), onDraft(draft),
 // tools (nodes for the bar), note (a line above the choices)
@@ -149,19 +149,13 @@ export class Judge {
   refreshHint() {
     if (this.instant) return;
     const open = judgment.missing(this.task, this.draft);
-    const names = open.map((row) => this.rowName(row));
+    const names = open.map(rowName);
     this.hint.classList.remove("urgent");
     const more = names.length > 3 ? t("task.and_more", { n: names.length - 3 }) : "";
     replace(this.hint, names.length
       ? t("task.still", { names: names.slice(0, 3).join("; ") + more }) : t("task.complete"));
     this.submitButton.classList.toggle("ready", open.length === 0);
     this.submitButton.setAttribute("aria-disabled", String(open.length > 0));
-  }
-
-  rowName(row) {
-    if (row.kind === "criterion") return row.label || row.name;
-    if (row.kind === "rating") return t("task.rating_of", { name: row.name, slot: row.slot });
-    return t(`task.row_${row.kind}`);
   }
 
   submit() {
