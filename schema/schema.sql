@@ -260,6 +260,13 @@ begin
           from jsonb_each(value) as e(key, member));
 end $$;
 
+CREATE FUNCTION public.statistics_refresh() RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+    analyze model, prompt, completion, comparison, annotator, impression, feedback, assignment;
+end $$;
+
 CREATE FUNCTION public.task_excerpt(project integer, comparison uuid, shown smallint[]) RETURNS jsonb
     LANGUAGE plpgsql STABLE
     AS $$
