@@ -10,6 +10,8 @@
 #include "../base/metrics.h"
 #include "request_log.h"
 
+enum { LATE_GRACE_S = 5 }; /* for the rest of a body that has already taken too long */
+
 typedef struct Live {
     Req req;
     ReqPrivate p;
@@ -138,7 +140,8 @@ static bool body_fits(ReqPrivate *p, size_t n)
 static enum MHD_Result body_drain(ReqPrivate *p, size_t *size)
 {
     int64_t now = clock_monotonic_us();
-    if (p->drained == 0) p->deadline_us = now + (int64_t)p->http->options.body_timeout_s * 1000000;
+    int64_t grace_s = p->close ? LATE_GRACE_S : p->http->options.body_timeout_s;
+    if (p->drained == 0) p->deadline_us = now + grace_s * 1000000;
     sink_drop(p);
     buf_release(&p->body);
     p->drained += *size;
