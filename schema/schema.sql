@@ -262,9 +262,10 @@ end $$;
 
 CREATE FUNCTION public.statistics_refresh() RETURNS void
     LANGUAGE plpgsql
+    SET default_statistics_target TO '10'
     AS $$
 begin
-    analyze model, prompt, completion, comparison, annotator, impression, feedback, assignment;
+    analyze model, prompt, comparison, annotator, impression, feedback, assignment;
 end $$;
 
 CREATE FUNCTION public.task_excerpt(project integer, comparison uuid, shown smallint[]) RETURNS jsonb

@@ -252,7 +252,10 @@ end $$;
 create function time_text(moment timestamptz) returns text language sql immutable as
     $$ select to_char(moment at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') $$;
 
-create function statistics_refresh() returns void language plpgsql as $$
+-- Enough for plans on tables that were empty a moment ago; autovacuum does better in its time.
+-- completion, by far the largest, is found by its primary key only.
+create function statistics_refresh() returns void language plpgsql
+set default_statistics_target = 10 as $$
 begin
-    analyze model, prompt, completion, comparison, annotator, impression, feedback, assignment;
+    analyze model, prompt, comparison, annotator, impression, feedback, assignment;
 end $$;

@@ -125,6 +125,7 @@ static void add_prompt(Batch *batch, const Row *row, const RowIds *ids)
 
 static void add_completion(Batch *batch, const RowCompletion *completion, Uuid id, Uuid prompt)
 {
+    put_int4(batch, COLUMN_completion_row, batch->rows);
     put_uuid(batch, COLUMN_completion_id, id);
     put_uuid(batch, COLUMN_completion_prompt, prompt);
     put_text(batch, COLUMN_completion_content, completion->content);
@@ -213,20 +214,6 @@ static void put_tags(Batch *batch, const Row *row)
     end_element(batch, COLUMN_row_tags, begun);
 }
 
-static void put_completion_ids(Batch *batch, const Row *row, const RowIds *ids)
-{
-    Buf *out = &batch->columns[COLUMN_row_completions].bytes;
-    size_t begun = begin_element(batch, COLUMN_row_completions);
-    for (int i = 0; i < row->completion_count; i++) {
-        char text[UUID_CHARS + 1];
-        uuid_write(ids->completions[i], text);
-        buf_put_char(out, i ? ',' : '{');
-        buf_put_text(out, text);
-    }
-    buf_put_char(out, '}');
-    end_element(batch, COLUMN_row_completions, begun);
-}
-
 bool batch_add(Batch *batch, const Row *row, const Uuid *accounts)
 {
     static const Uuid none;
@@ -239,7 +226,9 @@ bool batch_add(Batch *batch, const Row *row, const Uuid *accounts)
     put_uuid(batch, COLUMN_row_content, ids.content);
     put_text(batch, COLUMN_row_key, row->key);
     put_uuid(batch, COLUMN_row_prompt, ids.prompt);
-    put_completion_ids(batch, row, &ids);
+    put_int4(batch, COLUMN_row_first, batch->columns[COLUMN_completion_id].count + 1);
+    put_int4(batch, COLUMN_row_last,
+             batch->columns[COLUMN_completion_id].count + (uint32_t)row->completion_count);
     put_tags(batch, row);
     put_text(batch, COLUMN_row_metadata, row->metadata);
     put_text(batch, COLUMN_row_gold, row->gold);

@@ -7,7 +7,7 @@
 #include "format.h"
 
 enum {
-    BATCH_ROWS_MAX = 1000,
+    BATCH_ROWS_MAX = 2000,
     BATCH_BYTES = 4194304,          /* of arrays; a batch is sent when it has passed this */
     BATCH_ARRAY_MAX = 268435456,    /* bytes in one array: one row may be far larger than a batch */
     BATCH_NAMES = 1024,             /* names remembered, so that each is sent about once */
@@ -17,10 +17,11 @@ enum {
  * type is its PostgreSQL name (batch.c). */
 #define BATCH_COLUMNS(X)                                                                           \
     X(row_id, uuid) X(row_digest, uuid) X(row_content, uuid) X(row_key, text) X(row_prompt, uuid)  \
-    X(row_completions, text) X(row_tags, text) X(row_metadata, json) X(row_gold, json)             \
-    X(row_priority, int2) X(row_textless, bool)                                                    \
+    X(row_first, int4) X(row_last, int4) X(row_tags, text) X(row_metadata, json)                   \
+    X(row_gold, json) X(row_priority, int2) X(row_textless, bool)                                  \
     X(prompt_id, uuid) X(prompt_messages, json) X(prompt_group, text) X(prompt_bucket, int2)       \
     X(model_id, uuid) X(model_name, text)                                                          \
+    X(completion_row, int4)                                                                        \
     X(completion_id, uuid) X(completion_prompt, uuid) X(completion_model, uuid)                    \
     X(completion_content, text) X(completion_metadata, json)                                       \
     X(annotator_id, uuid) X(annotator_name, text)                                                  \

@@ -4,6 +4,10 @@
 
 #include <stdio.h>
 
+/* A completion's id begins like its prompt's, so that those of one prompt are neighbours in the
+ * index: half as many pages are touched, coming in and being read. 62 bits of its own remain. */
+enum { NEIGHBOUR_BYTES = 8 };
+
 enum { HASHER_ROOM = 512, CONTENT_VERSION = 8, ID_VERSION_BYTE = 6, ID_VARIANT_BYTE = 8 };
 
 typedef struct IdHasher {
@@ -83,6 +87,7 @@ void row_identify(const Row *row, RowIds *ids)
         id_add(&hasher, row->completions[i].content);
         id_add(&hasher, row->completions[i].metadata);
         ids->completions[i] = id_end(&hasher);
+        memcpy(ids->completions[i].bytes, ids->prompt.bytes, NEIGHBOUR_BYTES);
     }
 
     id_begin(&hasher, "comparison");
