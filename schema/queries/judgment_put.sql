@@ -27,9 +27,9 @@ lease as materialized (      -- offset 0: first whose projects, then one index d
                            where project_id = x.project_id and id = a.lease_id offset 0) i
       join project p on p.id = i.project_id
      where i.annotator_id = a.principal_id and i.surface = 'annotate'),
-held as materialized (
+held as materialized (       -- in one order for everybody: batches wait for each other, never in a ring
     select lease.*, s.state, s.feedback_id as standing_id, c.wanted - c.answered as room
-      from lease
+      from (select * from lease order by project_id, comparison_id, place) lease
       join assignment s on s.project_id = lease.project_id and s.annotator_id = lease.principal_id
                        and s.comparison_id = lease.comparison_id
       join comparison c on c.project_id = lease.project_id and c.id = lease.comparison_id

@@ -1,4 +1,4 @@
--- lane: write
+-- lane: nowait
 -- Hands out the next comparisons of the queue to one person: never one they have had, never one
 -- whose wanted judgments are all taken. Skips rows that another transaction holds.
 -- $1 project id

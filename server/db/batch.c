@@ -150,13 +150,15 @@ static bool send_one(Lane *lane, RequestQueue *from, bool sync_after)
            (!sync_after || PQpipelineSync(lane->conn) == 1);
 }
 
-/* Takes from what waits: up to DB_BATCH_MAX statements, and those that merge (of one kind at a
- * time) up to DB_MERGE_MAX as one of them, behind the others. */
-static void gather(Lane *lane, RequestQueue *group)
+/* Takes from what is waiting: up to DB_BATCH_MAX statements each of those that take only free rows
+ * and of the others, and those that merge (of one kind at a time) up to DB_MERGE_MAX as one of the
+ * others, behind them. */
+static void gather(Lane *lane, RequestQueue *nowait, RequestQueue *others)
 {
     RequestQueue merged = {NULL, NULL, 0, 0}, left = {NULL, NULL, 0, 0};
     for (Request *request; (request = queue_pop(&lane->waiting));) {
         bool merges = sql_merges(request->id) && request->children.count == 0;
+        RequestQueue *group = sql_waits(request->id) ? others : nowait;
         if (merges && merged.count < DB_MERGE_MAX &&
             (merged.count == 0 || merged.head->id == request->id))
             queue_push(&merged, request);
@@ -169,9 +171,20 @@ static void gather(Lane *lane, RequestQueue *group)
     if (merged.count == 0) return;
     Request *carrier = merge_carrier(&merged);
     if (carrier)
-        queue_push(group, carrier);
+        queue_push(others, carrier);
     else
         queue_fail(&merged, "out of memory");
+}
+
+static bool send_group(Lane *lane, RequestQueue *group)
+{
+    bool sent = true;
+    if (group->count == 0) return true;
+    metric_add(METRIC_db_batches_total, 1);
+    metric_add(METRIC_db_batch_statements_total, group->count);
+    while (sent && group->count > 0) sent = send_one(lane, group, group->count == 1);
+    while (group->count > 0) queue_push(&lane->waiting, queue_pop(group)); /* the lane breaks now */
+    return sent;
 }
 
 /* The WRITE lane: one batch in flight; rolled back ones first, alone each. */
@@ -183,14 +196,12 @@ static bool launch_batch(Lane *lane)
         while (sent && lane->again.count > 0) sent = send_one(lane, &lane->again, true);
         return sent;
     }
-    RequestQueue group = {NULL, NULL, 0, 0};
-    gather(lane, &group);
-    if (group.count == 0) return true;
-    metric_add(METRIC_db_batches_total, 1);
-    metric_add(METRIC_db_batch_statements_total, group.count);
-    while (sent && group.count > 0) sent = send_one(lane, &group, group.count == 1);
-    while (group.count > 0) queue_push(&lane->waiting, queue_pop(&group)); /* the lane breaks now */
-    return sent;
+    RequestQueue nowait = {NULL, NULL, 0, 0}, others = {NULL, NULL, 0, 0};
+    gather(lane, &nowait, &others);
+    sent = send_group(lane, &nowait);
+    if (sent) return send_group(lane, &others);
+    while (others.count > 0) queue_push(&lane->waiting, queue_pop(&others));
+    return false;
 }
 
 void lane_launch(Lane *lane)

@@ -27,6 +27,7 @@ static const char settings[] =
     "fsync = on\n"
     "random_page_cost = 1.1\n"
     "jit = off                   # short statements\n"
+    "deadlock_timeout = 100ms     # batches are ordered not to need it; when one does, soon\n"
     "autovacuum_naptime = 10s    # the queue's index must not fill with dead entries\n"
     "autovacuum_vacuum_scale_factor = 0.05\n"
     "autovacuum_analyze_scale_factor = 0.05\n"

@@ -42,7 +42,14 @@ const char *sql_name(SqlId id)
 DbLane sql_lane(SqlId id)
 {
     assert(id < SQL_COUNT);
-    return rows[id].lane == LANE_merge ? LANE_write : rows[id].lane;
+    bool writes = rows[id].lane == LANE_merge || rows[id].lane == LANE_nowait;
+    return writes ? LANE_write : rows[id].lane;
+}
+
+bool sql_waits(SqlId id)
+{
+    assert(id < SQL_COUNT);
+    return rows[id].lane != LANE_nowait;
 }
 
 bool sql_merges(SqlId id)

@@ -207,6 +207,45 @@ START_TEST(a_batch_fails_only_its_culprits)
 }
 END_TEST
 
+static void must_send_judgment(const char *lease, const char *choice, Answer *answer)
+{
+    Err err = {0};
+    const DbParam params[] = {db_text(str_from(lease)), db_uuid(uuid_new()), db_uuid(uuid_new()),
+                              db_text(str_from(choice)), db_null(), db_null(), db_int(1)};
+    bool sent =
+        db_send(db, SQL_judgment_put, params, LEN(params), on_done, answer, &err);
+    ck_assert_msg(sent, "%s", err.detail);
+}
+
+START_TEST(merged_statements_share_one_execution_and_fail_alone)
+{
+    pump_until_ready();
+    int64_t before = metric_value(METRIC_db_statements_total);
+    for (int i = 0; i < 300; i++) /* texts that an array literal must quote */
+        must_send_judgment("019a0000-0000-7000-8000-000000000001",
+                           i % 3 == 0 ? NULL : i % 3 == 1 ? "\"\\{,}" : "null", &answers[i]);
+    pump_until_answered(300);
+    for (int i = 0; i < 300; i++) {
+        ck_assert_msg(answers[i].ok, "%d: %s", i, answers[i].detail);
+        ck_assert_int_eq(answers[i].rows, 0); /* no such lease */
+    }
+    int64_t statements = metric_value(METRIC_db_statements_total) - before;
+    ck_assert_msg(statements <= 3, "%lld statements", (long long)statements);
+
+    answered = 0;
+    memset(answers, 0, sizeof answers);
+    for (int i = 0; i < 20; i++)
+        must_send_judgment(i == 7 ? "nonsense" : "019a0000-0000-7000-8000-000000000001", "A",
+                           &answers[i]);
+    pump_until_answered(20);
+    for (int i = 0; i < 20; i++) {
+        ck_assert_int_eq(answers[i].calls, 1);
+        ck_assert_int_eq(answers[i].ok, i != 7);
+    }
+    ck_assert_int_eq(answers[7].code, ERR_invalid);
+}
+END_TEST
+
 START_TEST(a_deadlock_with_another_writer_is_tried_again)
 {
     pump_until_ready();
@@ -605,6 +644,7 @@ int main(void)
     tcase_add_test(lanes, done_runs_after_the_commit);
     tcase_add_test(lanes, writes_share_commits);
     tcase_add_test(lanes, a_batch_fails_only_its_culprits);
+    tcase_add_test(lanes, merged_statements_share_one_execution_and_fail_alone);
     tcase_add_test(lanes, a_deadlock_with_another_writer_is_tried_again);
     tcase_add_test(lanes, a_terminated_batch_is_answered_unavailable_and_the_lane_comes_back);
     tcase_add_test(lanes, idle_lanes_notice_a_terminated_connection_without_spinning);
