@@ -8,7 +8,7 @@
 
 enum {
     BATCH_ROWS_MAX = 2000,
-    BATCH_BYTES = 4194304,          /* of arrays; a batch is sent when it has passed this */
+    BATCH_BYTES = 2097152,          /* of arrays; a batch is sent when it has passed this */
     BATCH_ARRAY_MAX = 268435456,    /* bytes in one array: one row may be far larger than a batch */
     BATCH_NAMES = 1024,             /* names remembered, so that each is sent about once */
 };
