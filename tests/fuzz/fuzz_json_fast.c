@@ -1,5 +1,5 @@
-/* fuzz_json_fast.c - the fast parser against jansson: what it takes, jansson takes, as the same value
- * with its members in the same order. */
+/* fuzz_json_fast.c - the fast parser against jansson: what it takes, jansson takes, as the same
+ * value with its members in the same order. */
 // sources: server/base/json_fast.c server/base/json_write.c server/base/utf8.c server/base/buf.c
 #include "../../server/base/json_fast.h"
 #include <stdlib.h>
