@@ -3,12 +3,12 @@
 -- $1 project id
 -- $2 principal id, or null for the command line
 -- $3 boundary: only what was committed below this ledger transaction id, or null
--- $4 first split bucket
--- $5 split bucket after the last
+-- $4 first split bucket, or null
+-- $5 split bucket after the last, or null
 -- $6 tag, or null
--- $7 source: explicit, implicit or all
+-- $7 source: explicit, implicit or all (or null)
 -- $8 judgments since this time only, and comparisons that have any; or null
--- $9 fewest judgments
+-- $9 fewest judgments, or null
 -- $10 true: names of accounts and keys too (owners)
 -- $11 limit of comparisons, or null
 -- index: comparison_pkey
@@ -58,9 +58,9 @@ select c.key, p.messages, p.group_name, c.tags, c.metadata, c.gold, c.priority,
           and ($8::timestamptz is null or f.at >= $8::timestamptz)) j
  where c.project_id = $1::integer
    and ($3::bigint is null or c.created_xid < $3::bigint)
-   and p.split_bucket >= $4::integer and p.split_bucket < $5::integer
+   and p.split_bucket >= coalesce($4::integer, 0) and p.split_bucket < coalesce($5::integer, 10000)
    and ($6::text is null or $6::text = any (c.tags))
-   and j.judgments >= $9::integer
+   and j.judgments >= coalesce($9::integer, 0)
    and ($8::timestamptz is null or j.judgments > 0)
  order by c.id
  limit $11::bigint

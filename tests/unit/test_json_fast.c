@@ -1,5 +1,5 @@
-/* test_json_fast.c - the fast parser takes what is in order, exactly as jansson does, and leaves the
- * rest to it. */
+/* test_json_fast.c - the fast parser takes what is in order, exactly as jansson does, and leaves
+ * the rest to it. */
 #include "../../server/base/json_fast.h"
 #include "unit.h"
 
