@@ -144,6 +144,7 @@ $(OUT)/%.o: %.c Makefile | $(GENERATED)
 $(OUT)/server/db/sql.o: $(QUERIES)
 $(OUT)/server/formats/demo.o: schema/demo.jsonl
 $(OUT)/server/db/migrate.o: $(MIGRATIONS)
+$(OUT)/server/api/health.o: server/api/openapi.json
 
 c-tests: $(C_TESTS)
 benches: $(BENCHES)
