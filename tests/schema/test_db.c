@@ -248,7 +248,14 @@ END_TEST
 
 START_TEST(a_deadlock_with_another_writer_is_tried_again)
 {
+    /* The lane looks for deadlocks after 2 s, its opponent after 5: so the batch is the victim. */
     pump_until_ready();
+    pg_value(other, "alter role current_user set deadlock_timeout = '2s'");
+    pg_value(other, "select count(pg_terminate_backend(pid)) from pg_stat_activity"
+                    " where backend_type = 'client backend' and pid <> pg_backend_pid()");
+    pump_for_ms(300);
+    pump_until_ready();
+    pg_value(other, "alter role current_user reset deadlock_timeout");
     pg_value(other, "insert into account (id, login, name) values (gen_random_uuid(), 'aaa', 'n'),"
                     " (gen_random_uuid(), 'bbb', 'n')");
     char first[48], second[48];
@@ -257,7 +264,7 @@ START_TEST(a_deadlock_with_another_writer_is_tried_again)
     snprintf(second, sizeof second, "%s",
              pg_value(other, "select id from account where login='bbb'"));
     /* The other transaction holds bbb and then wants aaa; the batch takes aaa, then bbb. */
-    pg_value(other, "set deadlock_timeout = '5s'"); /* so that the batch is the victim */
+    pg_value(other, "set deadlock_timeout = '5s'");
     pg_value(other, "begin");
     pg_value(other, "update account set name = 'x' where login = 'bbb'");
     const char *ids[] = {first, second};
