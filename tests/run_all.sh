@@ -130,13 +130,18 @@ run_asan()
         count 0 1 0
         return
     fi
-    export ASAN_OPTIONS=log_path=$reports:detect_leaks=1 UBSAN_OPTIONS=log_path=$reports
+    # everything is looked for, the first report ends the process, and leaks are counted at its end
+    export ASAN_OPTIONS=log_path=$reports:halt_on_error=1:exitcode=99:detect_leaks=1
+    # (freed memory is kept back for less than usual: tests of the server's memory must hold too)
+    ASAN_OPTIONS+=:check_initialization_order=1:strict_string_checks=1:quarantine_size_mb=16
+    export UBSAN_OPTIONS=log_path=$reports:halt_on_error=1:exitcode=99:print_stacktrace=1
     export AILERON_BINARY=$PWD/build/asan/aileron
     MODE=asan
     run_folder unit
     run_folder api
     MODE=release
     unset ASAN_OPTIONS UBSAN_OPTIONS AILERON_BINARY
+    compgen -G "$reports.*" >/dev/null || count 1 0 0 # no report at all is a result too
     for report in "$reports".*; do
         [ -e "$report" ] || continue
         count 0 1 0

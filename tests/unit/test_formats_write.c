@@ -176,6 +176,7 @@ START_TEST(judgments_are_written_in_one_order_whatever_order_they_come_in)
                                               .keep_ties = true}, i ? &second : &first);
     }
     ck_assert(str_equal(buf_str(&first), buf_str(&second)));
+    buf_put_char(&first, '\0'); /* for strstr */
     ck_assert_ptr_nonnull(strstr(first.data, "[{\"annotator\":\"y\""));
     buf_release(&first);
     buf_release(&second);
