@@ -141,9 +141,8 @@ $(OUT)/%.o: %.c Makefile | $(GENERATED)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-$(OUT)/server/db/sql.o: $(QUERIES)
-$(OUT)/server/formats/demo.o: schema/demo.jsonl
-$(OUT)/server/db/migrate.o: $(MIGRATIONS)
+$(OUT)/server/db/sql.o $(OUT)/server/db/migrate.o $(OUT)/server/formats/demo.o: \
+	$(QUERIES) $(MIGRATIONS) schema/demo.jsonl
 $(OUT)/server/api/health.o: server/api/openapi.json
 
 c-tests: $(C_TESTS)
