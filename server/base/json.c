@@ -4,7 +4,6 @@
 #include <math.h>
 #include <stdio.h>
 #include "crypto.h"
-#include "json_fast.h"
 
 enum {
     POINTER_NAME_MAX = 64, /* bytes of a hostile member name that an error repeats */
@@ -55,11 +54,9 @@ json_t *json_parse(Str text, Arena *arena, Err *err)
                 bad + 1);
         return NULL;
     }
-    json_t *value = json_parse_fast(text);
-    if (value != NULL) return value;
     if (!scan_limits(text, arena, err)) return NULL;
     size_t flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY;
-    value = json_loadb(text.ptr, text.len, flags, &error);
+    json_t *value = json_loadb(text.ptr, text.len, flags, &error);
     if (value != NULL) return value;
     /* jansson quotes what it stumbled over, sometimes up to the middle of a character */
     if (!utf8_valid(str_from(error.text), &bad)) error.text[bad] = '\0';

@@ -1,7 +1,6 @@
 /* fuzz_json.c - parsing hostile JSON, decoding it, and writing what was parsed: written, read and
  * written again it must give the same bytes. */
-// sources: server/base/json.c server/base/json_fast.c server/base/json_write.c
-// sources: server/base/utf8.c server/base/arena.c
+// sources: server/base/json.c server/base/json_write.c server/base/utf8.c server/base/arena.c
 // sources: server/base/buf.c server/base/err.c server/base/crypto.c server/base/clock.c
 // sources: server/base/metrics.c
 #include "../../server/base/json.h"
