@@ -105,6 +105,10 @@ void worker_wake(Worker *worker)
 void worker_wait(Worker *worker)
 {
     pthread_join(worker->thread, NULL);
+}
+
+void worker_free(Worker *worker)
+{
     jobs_inbox_free(worker->inbox);
     close(worker->epoll_fd);
     close(worker->wake_fd);

@@ -44,5 +44,6 @@ struct Worker {
 MUST_CHECK bool worker_start(Worker *worker, Server *server, int index, Arena *arena, Err *err);
 void worker_wake(Worker *worker); /* from any thread: look at the server's flags now */
 void worker_wait(Worker *worker); /* until it has drained */
+void worker_free(Worker *worker); /* once nobody wakes it any more */
 
 #endif

@@ -289,6 +289,8 @@ static void shut_down(Serve *s)
         pthread_join(impatient, NULL);
     }
     jobs_stop(s->server.jobs);
+    /* Only now does nobody wake them, by a signal or with a job's result. */
+    for (int i = 0; i < s->started; i++) worker_free(&s->workers[i]);
     free(s->workers);
     if (s->cluster != NULL) cluster_close(s->cluster);
     if (s->signal_fd >= 0) close(s->signal_fd);
