@@ -87,6 +87,8 @@ begin
     for member, value in select * from jsonb_each(detail -> 'ratings') loop
         if slot_to_index(shown, member) is null then
             return '/ratings/' || member || '|there is no such candidate'; end if;
+        if rating_problem(settings -> 'ratings', value) is not null then
+            return '/ratings/' || member || rating_problem(settings -> 'ratings', value); end if;
     end loop;
     for member, value in select * from jsonb_each(detail -> 'flags') loop
         if slot_to_index(shown, member) is null then
@@ -178,6 +180,20 @@ begin
                and bool_and(jsonb_typeof(slot) = 'string' and slot_to_index(shown, slot #>> '{}') is not null)
           from jsonb_array_elements(ranking) as rank, jsonb_array_elements(rank) as slot);
 end $$;
+
+CREATE FUNCTION public.rating_problem(scale jsonb, given jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    AS $$
+    select case when scale -> 'names' is not null and not (scale -> 'names') ? name
+                then '/' || name || '|there is no such rating in this project'
+                else '/' || name || format('|must be from %s to %s', low, high) end
+      from (select coalesce((scale ->> 'min')::integer, 1) as low,
+                   coalesce((scale ->> 'max')::integer, 7) as high) s
+     cross join jsonb_each_text(given) as r (name, points)
+     where points::integer not between low and high
+        or (scale -> 'names' is not null and not (scale -> 'names') ? name)
+     limit 1
+$$;
 
 CREATE FUNCTION public.refuse_change() RETURNS trigger
     LANGUAGE plpgsql

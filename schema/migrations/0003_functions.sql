@@ -205,6 +205,8 @@ begin
     for member, value in select * from jsonb_each(detail -> 'ratings') loop
         if slot_to_index(shown, member) is null then
             return '/ratings/' || member || '|there is no such candidate'; end if;
+        if rating_problem(settings -> 'ratings', value) is not null then
+            return '/ratings/' || member || rating_problem(settings -> 'ratings', value); end if;
     end loop;
     for member, value in select * from jsonb_each(detail -> 'flags') loop
         if slot_to_index(shown, member) is null then
@@ -220,6 +222,21 @@ begin
     end loop;
     return null;
 end $$;
+
+-- Null, or what is wrong with one candidate's ratings, as "/NAME|message". Without a scale of the
+-- project's own (null) any name is taken, from 1 to 7.
+create function rating_problem(scale jsonb, given jsonb) returns text
+language sql immutable as $$
+    select case when scale -> 'names' is not null and not (scale -> 'names') ? name
+                then '/' || name || '|there is no such rating in this project'
+                else '/' || name || format('|must be from %s to %s', low, high) end
+      from (select coalesce((scale ->> 'min')::integer, 1) as low,
+                   coalesce((scale ->> 'max')::integer, 7) as high) s
+     cross join jsonb_each_text(given) as r (name, points)
+     where points::integer not between low and high
+        or (scale -> 'names' is not null and not (scale -> 'names') ? name)
+     limit 1
+$$;
 
 -- A judgment as its body was given, in slots.
 create function judgment_body(shown smallint[], choice smallint, strength smallint, detail jsonb,

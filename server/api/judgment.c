@@ -46,8 +46,7 @@ static bool criteria_valid(Req *req, json_t *criteria)
     return true;
 }
 
-/* {"A":{"overall":1..7}} within the widest range; the project's own range is the page's business.
- */
+/* {"A":{"overall":1..7}} within the widest range; judgment_problem knows the project's own. */
 static bool ratings_valid(Req *req, json_t *ratings)
 {
     const char *slot, *name;

@@ -111,6 +111,9 @@ def test_a_ranking_with_ties(project):
     ({"choice": "A", "flags": {"C": ["unsafe"]}}, "/flags/C"),
     ({"choice": "A", "flags": ["unsafe"]}, "/flags"),
     ({"choice": "A", "ratings": {"C": {"overall": 1}}}, "/ratings/C"),
+    ({"choice": "A", "ratings": {"A": {"overall": 7}, "B": {"overall": 8}}}, "/ratings/B/overall"),
+    ({"choice": "A", "ratings": {"A": {"overall": 0}}}, "/ratings/A/overall"),
+    ({"choice": "A", "ratings": {"A": {"other": 5}}}, "/ratings/A/other"),
     ({"choice": "A", "edits": {"C": "x"}}, "/edits/C"), ({"choice": "A", "edits": {"A": 5}}, "/edits"),
     ({"choice": "A", "rationale": 5}, "/rationale"), ({"choice": "A", "duration_ms": -1}, "/duration_ms"),
     ({"choice": "A", "unknown": True}, "/unknown"), ({"choice": "A", "ranking": [["A"], ["B"]]}, "/ranking"),
@@ -125,6 +128,14 @@ def test_a_bad_judgment_is_refused_by_name_and_the_lease_stays(rich, body, point
         reply.problem(422, pointer)
     assert rich.progress()["judgments"]["total"] == 0
     rich.judge(client, lease, "A").expect(201)
+
+
+def test_without_a_scale_ratings_go_from_1_to_7(project):
+    project.import_rows(pair_rows(1))
+    client = project.client("annotator")
+    lease = project.leases(client)[0]
+    for points, status in ((0, 422), (8, 422), (1, 201), (7, 201)):
+        project.judge(client, lease, "A", ratings={"B": {"overall": points}}).expect(status)
 
 
 def test_settings_decide_what_may_be_said(make_project):
