@@ -190,6 +190,9 @@ void reply_stream(Req *req, const char *content_type, const ReplyStream *stream)
         MHD_add_response_header(response, "Content-Encoding", names[s->coding]);
     }
     MHD_add_response_header(response, "Vary", "Accept-Encoding");
+    if (strcmp(req->method, "HEAD") == 0) { /* or libmicrohttpd would send the chunk that is last */
+        MHD_set_response_options(response, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END);
+    }
     reply_send(req, 200, content_type, response);
 }
 

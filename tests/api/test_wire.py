@@ -9,7 +9,7 @@ import time
 import pytest
 import zstandard
 
-from aileron import Server, wait_until
+from aileron import Server, pair_rows, wait_until
 
 
 def talk(server, data, seconds=10, host=True):
@@ -41,6 +41,14 @@ def test_head_is_get_without_a_body(server):
         status, head = talk(server, f"HEAD {path} HTTP/1.1\r\n{CLOSE}")
         assert status == [200] and head.endswith(b"\r\n\r\n")
         assert re.search(rb"Content-Length: (\d+)", head).group(1) == length
+
+
+def test_head_of_an_export_has_no_body_either(server, make_project):
+    project = make_project(pair_rows(3))
+    lines = f"Authorization: Bearer {project.key()}\r\n"
+    status, got = talk(server, f"HEAD /api/v1{project.path}/export HTTP/1.1\r\n{lines}\r\n", 2)
+    assert status == [200] and got.endswith(b"\r\n\r\n") and not got.endswith(b"0\r\n\r\n"), got
+    assert b"Content-Length" not in got and b"application/x-ndjson" in got
 
 
 @pytest.mark.parametrize("method,path,allow", [
