@@ -43,16 +43,20 @@ static bool set_option(Config *config, size_t index, const char *value, Arena *a
     case OPTION_INT: return set_int(field, value, options[index].flag, arena, err);
     case OPTION_FLAG: break;
     }
+    return config_flag(field, value, options[index].flag, arena, err);
+}
+
+bool config_flag(bool *out, const char *value, const char *flag, Arena *arena, Err *err)
+{
     bool on = strcmp(value, "1") == 0 || strcmp(value, "true") == 0 || strcmp(value, "yes") == 0;
     bool off = strcmp(value, "0") == 0 || strcmp(value, "false") == 0 ||
                strcmp(value, "no") == 0 || value[0] == '\0';
-    *(bool *)field = on;
+    *out = on;
     if (on || off) return true;
-    return err_set(err, arena, ERR_invalid, NULL, "--%s is yes or no, not \"%s\"",
-                   options[index].flag, value);
+    return err_set(err, arena, ERR_invalid, NULL, "--%s is yes or no, not \"%s\"", flag, value);
 }
 
-static const char *environment_value(const char *flag)
+const char *config_environment(const char *flag)
 {
     char name[ENVIRONMENT_NAME_MAX];
     int n = snprintf(name, sizeof name, "AILERON_%s", flag);
@@ -82,7 +86,7 @@ bool config_read(Config *config, int *argc, char **argv, Arena *arena, Err *err)
     bool words_only = false;
     *config = (Config){0};
     for (size_t i = 0; i < LEN(options); i++) {
-        const char *value = environment_value(options[i].flag);
+        const char *value = config_environment(options[i].flag);
         if (value == NULL) value = options[i].fallback;
         if (!set_option(config, i, value, arena, err)) return false;
     }

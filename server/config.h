@@ -33,6 +33,10 @@ typedef struct Config {
 /* Defaults, then the environment, then argv[from..]; what is not an option is left in argv and
  * *rest gets its count (moved to the front). Unknown options are an error naming them. */
 MUST_CHECK bool config_read(Config *config, int *argc, char **argv, Arena *arena, Err *err);
+/* What AILERON_<FLAG> holds, or NULL; commands ask for their own options with it, too. */
+const char *config_environment(const char *flag);
+/* yes, true, 1 or no, false, 0, "" */
+MUST_CHECK bool config_flag(bool *out, const char *value, const char *flag, Arena *arena, Err *err);
 void config_print_help(void); /* the options table */
 
 #endif

@@ -126,7 +126,12 @@ static void noted(Req *req, const Rows *rows)
 
 void export_stream(Req *req)
 {
+#define X(member) #member,
+    static const char *const names[] = {EXPORT_ASKS(X)};
+#undef X
     Err err = {0};
+    if (!req_query_only(req, names, LEN(names))) /* a filter misspelt would be none */
+        return;
     Export *export = arena_alloc(&req->arena, sizeof *export);
     if (!export)
         return reply_fail(req, ERR_too_large, NULL, "the request needs too much memory");

@@ -58,6 +58,8 @@ json_t *json_parse(Str text, Arena *arena, Err *err)
     size_t flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY;
     json_t *value = json_loadb(text.ptr, text.len, flags, &error);
     if (value != NULL) return value;
+    if (strncmp(error.text, "\\u0000 ", 7) == 0 || strncmp(error.text, "NUL ", 4) == 0)
+        snprintf(error.text, sizeof error.text, "a NUL character (\\u0000)");
     /* jansson quotes what it stumbled over, sometimes up to the middle of a character */
     if (!utf8_valid(str_from(error.text), &bad)) error.text[bad] = '\0';
     if (json_error_code(&error) == json_error_out_of_memory) {

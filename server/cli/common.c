@@ -35,6 +35,27 @@ static const CliOption *find_option(const char *word, const CliOption *options, 
     return NULL;
 }
 
+static bool set_flag(Cli *cli, const CliOption *option, const char *value)
+{
+    if (config_flag(option->on, value, option->flag, &cli->arena, &cli->err)) return true;
+    cli_misuse(cli, "%s", cli->err.detail);
+    return false;
+}
+
+/* The command's own options from AILERON_<OPTION>; an empty one is none. */
+static bool take_environment(Cli *cli, const CliOption *options, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const char *value = config_environment(options[i].flag);
+        if (!value || value[0] == '\0') continue;
+        if (options[i].text)
+            *options[i].text = value;
+        else if (!set_flag(cli, &options[i], value))
+            return false;
+    }
+    return true;
+}
+
 /* Takes the command's own options out of argv. False: one lacks its value. */
 static bool take_options(Cli *cli, int *argc, char **argv, const CliOption *options, size_t count)
 {
@@ -45,7 +66,7 @@ static bool take_options(Cli *cli, int *argc, char **argv, const CliOption *opti
         if (!option) {
             argv[kept++] = argv[i];
         } else if (option->on) {
-            *option->on = true;
+            if (!set_flag(cli, option, equals ? equals + 1 : "yes")) return false;
         } else if (equals) {
             *option->text = equals + 1;
         } else if (i + 1 < *argc) {
@@ -72,7 +93,11 @@ bool cli_begin(Cli *cli, int argc, char **argv, const char *usage, const CliOpti
         return false;
     }
     *status = CLI_USAGE;
-    if (!crypto_init() || !take_options(cli, &argc, argv, options, count)) return false;
+    if (!crypto_init() || !take_environment(cli, options, count) ||
+        !take_options(cli, &argc, argv, options, count)) {
+        arena_release(&cli->arena);
+        return false;
+    }
     if (!config_read(&cli->config, &argc, argv, &cli->arena, &cli->err)) {
         cli_misuse(cli, "%s", cli->err.detail);
         arena_release(&cli->arena);
@@ -211,6 +236,11 @@ bool cli_project(Cli *cli, const char *slug, int64_t *id)
     return found ||
            err_set(&cli->err, &cli->arena, ERR_not_found, NULL,
                    "there is no project \"%s\"; `aileron project add %s` makes it", slug, slug);
+}
+
+bool cli_is_add(const Cli *cli)
+{
+    return cli->argc == 0 || strcmp(cli->argv[0], "add") == 0;
 }
 
 bool cli_is_role(const char *role)

@@ -40,8 +40,8 @@ typedef struct Cli {
     char **argv;
 } Cli;
 
-/* Reads the command's options, then the general ones. False: the command ends with *status (help
- * was printed, or the usage was wrong). argv[0] is the command's name. */
+/* Reads the command's options, from AILERON_<OPTION> too, then the general ones. False: the command
+ * ends with *status (help was printed, or the usage was wrong). argv[0] is the command's name. */
 MUST_CHECK bool cli_begin(Cli *cli, int argc, char **argv, const char *usage,
                           const CliOption *options, size_t count, int *status);
 /* Opens the database: --database, or the data directory's own, migrated when it is new. False: the
@@ -60,6 +60,8 @@ int cli_misuse(const Cli *cli, const char *format, ...) PRINTF_LIKE(2, 3);
 MUST_CHECK bool cli_query(Cli *cli, SqlId id, const DbParam *params, size_t count, Rows **rows);
 /* The project's id by its name; false with cli->err naming it. */
 MUST_CHECK bool cli_project(Cli *cli, const char *slug, int64_t *id);
+/* The words begin with "add", or there are none: then what follows it is what is missing. */
+bool cli_is_add(const Cli *cli);
 /* One of annotator, researcher, owner. */
 bool cli_is_role(const char *role);
 

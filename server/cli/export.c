@@ -14,6 +14,7 @@ typedef struct Export {
     Progress progress;
     int64_t bytes;
     int problem; /* errno of a failed write */
+    bool json;
 } Export;
 
 static bool put(void *context, Str bytes)
@@ -90,6 +91,24 @@ static int write_out(Export *export)
     return CLI_FAILED;
 }
 
+/* On standard error when the rows went to standard output. */
+static void report(const Export *export)
+{
+    Buf out = cli_buf();
+    buf_put_text(&out, "{\"out\":");
+    json_put_text(&out, str_from(export->path));
+    buf_put_format(&out, ",\"comparisons\":%lld,\"judgments\":%lld,\"lines\":%lld,"
+                   "\"bytes\":%lld}", (long long)export->dataset.exporter.comparisons,
+                   (long long)export->dataset.exporter.judgments,
+                   (long long)export->dataset.exporter.lines, (long long)export->bytes);
+    if (export->path) {
+        cli_put_json(&out);
+        return;
+    }
+    fprintf(stderr, STR_FMT "\n", STR_ARG(buf_str(&out)));
+    buf_release(&out);
+}
+
 static int run(Export *export, ExportAsk *ask, const char *slug)
 {
     Cli *cli = export->dataset.cli;
@@ -101,7 +120,9 @@ static int run(Export *export, ExportAsk *ask, const char *slug)
     if (!cli_project(cli, slug, &export->dataset.project) || !open_export(export, ask))
         return cli_fail(cli);
     int status = write_out(export);
-    if (status == CLI_DONE && export->path)
+    if (status == CLI_DONE && export->json)
+        report(export);
+    else if (status == CLI_DONE && export->path)
         fprintf(stderr, "%lld lines, %lld bytes in %s\n", (long long)export->dataset.exporter.lines,
                 (long long)export->bytes, export->path);
     return status;
@@ -133,6 +154,7 @@ int export_command(int argc, char **argv)
         {"limit", &text[10], NULL, "N", "at most N lines"},
         {"identify", NULL, &identify, NULL, "names instead of pseudonyms"},
         {"margin", NULL, &margin, NULL, "a column margin from the strengths"},
+        {"json", NULL, &export.json, NULL, "counts as JSON, on standard error without --out"},
     };
     if (!cli_begin(&cli, argc, argv, "aileron export --project SLUG [--format F] [--out FILE] "
                    "[filters]", options, LEN(options), &status))

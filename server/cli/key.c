@@ -55,7 +55,8 @@ int key_command(int argc, char **argv)
                    LEN(options), &status))
         return status;
     if (cli.argc != 1 || strcmp(cli.argv[0], "add") != 0)
-        return cli_end(&cli, cli_misuse(&cli, "only `key add` is known"));
+        return cli_end(&cli, cli_misuse(&cli, cli_is_add(&cli) ? "`key add` takes options only"
+                                                                : "only `key add` is known"));
     if (!project) return cli_end(&cli, cli_misuse(&cli, "--project is missing"));
     if (!cli_is_role(role)) return cli_end(&cli, cli_misuse(&cli, "there is no role \"%s\"", role));
     return cli_end(&cli, add(&cli, project, role, name, json));

@@ -44,8 +44,8 @@ int member_command(int argc, char **argv)
                    options, LEN(options), &status))
         return status;
     if (cli.argc != 2 || strcmp(cli.argv[0], "add") != 0)
-        return cli_end(&cli, cli_misuse(&cli, cli.argc < 2 ? "the login is missing"
-                                                           : "only `member add LOGIN` is known"));
+        return cli_end(&cli, cli_misuse(&cli, cli_is_add(&cli) ? "one login is needed"
+                                                                : "only `member add` is known"));
     if (!project) return cli_end(&cli, cli_misuse(&cli, "--project is missing"));
     if (!cli_is_role(role)) return cli_end(&cli, cli_misuse(&cli, "there is no role \"%s\"", role));
     return cli_end(&cli, add(&cli, project, cli.argv[1], role, json));

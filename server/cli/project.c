@@ -23,7 +23,9 @@ static bool read_settings(Cli *cli, const char *path, Str *out)
         return err_set(&cli->err, &cli->arena, ERR_too_large, NULL, "%s is larger than 1 MiB",
                        path);
     json_t *settings = json_parse((Str){text, length}, &cli->arena, &cli->err);
-    if (!settings) return false;
+    if (!settings)
+        return err_set(&cli->err, &cli->arena, cli->err.code, NULL, "%s: %s", path,
+                       cli->err.detail);
     bool ok = json_is_object(settings)
                   ? settings_check(settings, &cli->arena, &cli->err)
                   : err_set(&cli->err, &cli->arena, ERR_invalid, NULL, "%s holds no object", path);
@@ -75,8 +77,8 @@ int project_command(int argc, char **argv)
                    LEN(options), &status))
         return status;
     if (cli.argc != 2 || strcmp(cli.argv[0], "add") != 0)
-        return cli_end(&cli, cli_misuse(&cli, cli.argc < 2 ? "the project's name is missing"
-                                                           : "only `project add SLUG` is known"));
+        return cli_end(&cli, cli_misuse(&cli, cli_is_add(&cli) ? "one project name is needed"
+                                                                : "only `project add` is known"));
     const char *slug = cli.argv[1];
     return cli_end(&cli, add(&cli, slug, title ? title : slug, settings, json));
 }

@@ -89,8 +89,8 @@ int user_command(int argc, char **argv)
                    options, LEN(options), &status))
         return status;
     if (cli.argc != 2 || strcmp(cli.argv[0], "add") != 0)
-        return cli_end(&cli, cli_misuse(&cli, cli.argc < 2 ? "the login is missing"
-                                                           : "only `user add LOGIN` is known"));
+        return cli_end(&cli, cli_misuse(&cli, cli_is_add(&cli) ? "one login is needed"
+                                                                : "only `user add` is known"));
     const char *login = cli.argv[1];
     return cli_end(&cli, add(&cli, login, name ? name : login, admin, by_password, json));
 }

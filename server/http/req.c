@@ -25,6 +25,15 @@ Str req_query(const Req *req, const char *name)
     return uri_query_find(arena, req->http->facts.query, name);
 }
 
+bool req_query_only(Req *req, const char *const *names, size_t count)
+{
+    Str unknown = uri_query_unknown(&req->arena, req->http->facts.query, names, count);
+    if (unknown.ptr == NULL) return true;
+    const char *pointer = arena_printf(&req->arena, "?" STR_FMT, STR_ARG(unknown)).ptr;
+    reply_fail(req, ERR_invalid, pointer, "is not a known parameter");
+    return false;
+}
+
 Str req_cookie(const Req *req, const char *name)
 {
     Str rest = req_header(req, "Cookie");

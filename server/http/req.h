@@ -49,6 +49,8 @@ struct Req {
 /* ---- reading ---- */
 Str req_header(const Req *req, const char *name);          /* ptr NULL when absent */
 Str req_query(const Req *req, const char *name);           /* decoded; ptr NULL when absent */
+/* False: the query has a parameter of another name, and the 422 that names it has been sent. */
+MUST_CHECK bool req_query_only(Req *req, const char *const *names, size_t count);
 Str req_cookie(const Req *req, const char *name);
 /* Query integer in min..max, or fallback when absent; false: the 422 has been sent. */
 MUST_CHECK bool req_query_int(Req *req, const char *name, int64_t min, int64_t max,

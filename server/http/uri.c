@@ -64,3 +64,16 @@ Str uri_query_find(Arena *arena, Str query, const char *name)
     }
     return (Str){NULL, 0};
 }
+
+Str uri_query_unknown(Arena *arena, Str query, const char *const *names, size_t count)
+{
+    while (query.ptr != NULL) {
+        Str value;
+        Str key = str_cut(str_cut(query, '&', &query), '=', &value);
+        Str name = uri_decode_copy(arena, key, true);
+        bool known = key.len == 0 && value.ptr == NULL; /* "a=1&&b=2" */
+        for (size_t i = 0; i < count && !known; i++) known = str_is(name, names[i]);
+        if (!known) return name.ptr == NULL ? key : name;
+    }
+    return (Str){NULL, 0};
+}

@@ -97,15 +97,38 @@ def test_projects_members_and_keys(server, tmp_path):
     assert {"project.add", "member.add", "key.add"} <= set(actions)
 
 
+def test_options_come_from_the_environment_too(server, monkeypatch, tmp_path):
+    slug = unique("env")
+    monkeypatch.setenv("AILERON_TITLE", "From the environment")
+    monkeypatch.setenv("AILERON_JSON", "true")
+    assert json.loads(server.cli("project", "add", slug).stdout)["title"] == "From the environment"
+    monkeypatch.setenv("AILERON_TITLE", "")
+    assert json.loads(server.cli("project", "add", slug + "2").stdout)["title"] == slug + "2"
+    monkeypatch.setenv("AILERON_PROJECT", slug)
+    monkeypatch.setenv("AILERON_ROLE", "annotator")
+    assert json.loads(server.cli("key", "add").stdout)["role"] == "annotator"
+    assert json.loads(server.cli("key", "add", "--role", "owner").stdout)["role"] == "owner"
+    assert server.cli("key", "add", "--json=no").stdout.startswith("ak_")
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"prompt":"p","completions":[{"content":"a"},{"content":"b"}]}\n')
+    assert json.loads(server.cli("import", rows).stdout)["comparisons"] == 1
+    monkeypatch.setenv("AILERON_MIN_JUDGMENTS", "1")
+    assert server.cli("export").stdout == ""
+    monkeypatch.setenv("AILERON_JSON", "perhaps")
+    assert server.cli("key", "add", check=False).returncode == 2
+
+
 def test_refusals_name_what_is_missing(server, tmp_path):
     slug = unique("gone")
     bad = tmp_path / "bad.json"
     bad.write_text('{"overlap": 0}')
+    (tmp_path / "cut.json").write_text('{"overlap":')
     for words, reason in [
             (["member", "add", "--project", slug, "ann"], f"no project \"{slug}\""),
             (["key", "add", "--project", slug], "aileron project add"),
             (["project", "add", "Not-a-slug"], "/slug"),
             (["project", "add", slug, "--settings", bad], "/settings/overlap"),
+            (["project", "add", slug, "--settings", tmp_path / "cut.json"], "cut.json: "),
             (["project", "add", slug, "--settings", tmp_path / "none.json"], "none.json")]:
         done = server.cli(*words, check=False)
         assert done.returncode == 1 and reason in done.stderr, (words, done)

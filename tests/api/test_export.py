@@ -227,7 +227,8 @@ def test_filters(make_project):
 @pytest.mark.parametrize("query", [
     {"format": "votes"}, {"format": "x"}, {"split": "dev"}, {"ties": "half"}, {"aggregate": "mean"},
     {"source": "x"}, {"since": "yesterday"}, {"min_judgments": "-1"}, {"limit": "0"},
-    {"limit": "1e3"}, {"text": "html"}, {"identify": "yes"}, {"margin": "2"}])
+    {"limit": "1e3"}, {"text": "html"}, {"identify": "yes"}, {"margin": "2"}, {"splits": "test"},
+    {"Format": "hh"}, {"": "x"}, {"태그": "x"}])
 def test_wrong_filters_are_refused(project, query):
     project.owner.get(f"{project.path}/export", **query).problem(422, f"?{next(iter(query))}")
 
@@ -273,6 +274,13 @@ def test_the_command_exports_the_same(make_project):
     assert cli("export", "--project", project.slug, "--identify").stdout == \
         project.export_text(identify="true")
     assert [p.name for p in folder.iterdir()] == ["pairs.jsonl"]
+    counted = cli("export", "--project", project.slug, "--out", out, "--json")
+    assert json.loads(counted.stdout) == {
+        "out": str(out), "comparisons": 20, "judgments": 40, "lines": 20,
+        "bytes": out.stat().st_size}
+    counted = cli("export", "--project", project.slug, "--json")
+    assert counted.stdout == project.export_text()
+    assert json.loads(counted.stderr.splitlines()[-1])["out"] is None
     for wrong in (["--format", "votes"], ["--split", "x"], ["--limit", "x"], ["extra"]):
         assert cli("export", "--project", project.slug, *wrong, check=False).returncode == 2
     assert cli("export", "--project", unique("no"), check=False).returncode == 1

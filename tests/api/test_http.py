@@ -69,6 +69,7 @@ def test_bad_json_gets_a_clear_answer(server, body, code):
     reply = Client(server).request("POST", "/session", body, {"Content-Type": "application/json"})
     assert reply.status in (code, 400, 422), reply
     assert reply.problem(reply.status)["detail"]
+    assert "JSON_" not in reply.text  # a library's words
 
 
 def test_errors_are_problem_json_with_the_request_id(server):
