@@ -86,6 +86,7 @@ run_pytest()
         [ $status -le 1 ] || tail -30 "$log"
     fi
     grep -E '^SKIPPED' "$log" | cut -c1-300
+    grep -E '^faults:' "$log"
     rm -f "$log.last"
 }
 

@@ -83,6 +83,7 @@ class Annotator:
     async def judge(self, lease):
         path = f"/leases/{lease['id']}/judgment"
         body = {"choice": self.random.choice(CHOICES), "duration_ms": self.random.randint(1, 9999)}
+        await asyncio.sleep(self.random.uniform(0, self.crowd.thought))
         status, _ = await self.insist("PUT", path, body, FINAL)
         self.crowd.note_answer(lease["id"], body["choice"], status)
         if status < 300 and self.random.random() < self.crowd.again:
@@ -120,6 +121,7 @@ class Crowd:
         self.refused = {}  # lease id -> final status
         self.wrong = []  # answers no client should ever get
         self.stopping = self.until_empty = False
+        self.thought = 0  # most seconds before an answer
         self.leaving = 0.01  # of the leases: neither answered nor skipped; as many skipped
         self.again = 0.05  # of the answers: sent once more after the acknowledgement
 

@@ -10,9 +10,13 @@ import time
 from aileron import ROOT, make_directory, process_alive
 
 
+lines = []  # for people, shown by conftest.py
+
+
 def record(name, **counts):
     """One line for people and one for programs (build/faults.jsonl)."""
-    print(f"\nfaults: {name}: " + ", ".join(f"{what} {n}" for what, n in counts.items()))
+    lines.append(f"faults: {name}: " + ", ".join(f"{what.replace('_', ' ')} {n}"
+                                                 for what, n in counts.items()))
     (ROOT / "build").mkdir(exist_ok=True)
     with open(ROOT / "build" / "faults.jsonl", "a", encoding="utf-8") as file:
         file.write(json.dumps({"name": name, **counts}) + "\n")

@@ -91,7 +91,7 @@ def finish_in_peace(server, url, crowd):
     ledger.take_back(url, 1)
     wait_until(lambda: psql(url, "select count(*) from assignment where state = 'leased'"
                                  " and expires_at < now()") == [["0"]], 60, "expiry")
-    crowd.leaving = 0
+    crowd.leaving = crowd.thought = 0
     crowd.until_empty = True
     crowd.run(DRAIN_SECONDS)
 
@@ -105,6 +105,7 @@ def test_crash_loop():
         url = server.database_url()
         ledger.make_notes(url)
         crowd = Crowd(server.port, project.slug, keys, seed)
+        crowd.thought = 2 * SECONDS * PEOPLE / (COMPARISONS * OVERLAP)  # so that it lasts
         misfortune = Misfortune(server, url, seed)
         misfortune.start()
         crowd.run(SECONDS)

@@ -22,7 +22,7 @@ def load_in_background(crowd, seconds):
 
 def test_drains_under_load():
     with Server() as server:
-        project = server.project({"overlap": 3}, pair_rows(2000))
+        project = server.project({"overlap": 3}, pair_rows(6000))
         keys = [project.key("annotator") for _ in range(PEOPLE)]
         url = server.database_url()
         ledger.make_notes(url)
