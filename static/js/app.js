@@ -77,13 +77,17 @@ async function show() {
   return turn === showing ? arrived(root) : undefined;
 }
 
+let fresh = true;
+
 function arrived(root) {
   const title = main.querySelector("h1")?.textContent ?? "";
   document.title = title ? `${title} · Aileron` : "Aileron";
-  if (!root.contains(document.activeElement)) {
+  // A page that was just loaded is read from its beginning, the skip link first.
+  if (!fresh && !root.contains(document.activeElement)) {
     window.scrollTo(0, 0);
     main.focus({ preventScroll: true });
   }
+  fresh = false;
   announce(document.title);
 }
 

@@ -12,7 +12,8 @@ export const changed = channel();
 export const recorded = channel();
 
 // sending: how many answers still wait; waiting: why ("offline", "signin", "server") or null.
-const state = { pending: 0, failed: 0, waiting: null, lasting: true };
+// writing: how many are not on the device yet; only what is there may be called kept.
+const state = { pending: 0, writing: 0, failed: 0, waiting: null, lasting: true };
 const tabs = "BroadcastChannel" in window ? new BroadcastChannel("aileron") : null;
 let account = null;
 let delay = FIRST_DELAY;
@@ -32,6 +33,7 @@ async function mine(name) {
 async function count() {
   const [pending, failed] = await Promise.all([mine("outbox"), mine("failed")]);
   state.pending = Math.max(pending.length, writing);
+  state.writing = writing;
   state.failed = failed.length;
   state.lasting = store.isLasting();
   changed.emit(state);
@@ -55,6 +57,7 @@ async function keep(record) {
   counter += 1;
   writing += 1;
   state.pending += 1;
+  state.writing = writing;
   changed.emit(state);
   const order = Date.now() + counter / 1000;
   const version = `${order}-${Math.random().toString(36).slice(2)}`;
@@ -214,5 +217,9 @@ window.addEventListener("offline", () => {
 });
 document.addEventListener("visibilitychange", () => {
   if (!document.hidden) flush();
+});
+// The device is still writing an answer: the browser asks before it closes the page.
+window.addEventListener("beforeunload", (event) => {
+  if (writing) event.preventDefault();
 });
 tabs?.addEventListener("message", () => count());

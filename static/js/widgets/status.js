@@ -6,8 +6,9 @@ import * as outbox from "../outbox.js";
 import { openDialog } from "./dialog.js";
 import { announce } from "./notice.js";
 
-function sentenceOf({ pending, waiting }) {
+function sentenceOf({ pending, writing, waiting }) {
   if (!pending) return t("status.saved");
+  if (writing) return t("status.saving", { n: pending });
   if (waiting === "offline") return t("status.offline", { n: pending });
   if (waiting === "signin") return t("status.signin", { n: pending });
   if (waiting === "server") return t("status.server", { n: pending });
@@ -52,7 +53,8 @@ export function saveStatus() {
   const dot = h("i", { class: "status-dot", "aria-hidden": "true" });
   const node = h("div", { class: "save-status" }, dot, text, signIn, failed);
   const show = (state) => {
-    node.dataset.state = state.pending ? state.waiting ?? "saving" : "saved";
+    const busy = state.writing ? "saving" : state.waiting ?? "saving";
+    node.dataset.state = state.pending ? busy : "saved";
     const words = sentenceOf(state);
     if (text.textContent !== words) text.textContent = words;
     // Trouble and its end are read aloud; every single saving would only disturb.
