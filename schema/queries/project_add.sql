@@ -6,7 +6,7 @@
 -- $4 creator's account id, or null for the command line
 -- $5 audit id
 with added as (
-    insert into project (slug, title, settings) values ($1::text, $2::text, $3::jsonb)
+    insert into project (slug, title, settings) values ($1::text, $2::text, jsonb_strip_nulls($3::jsonb))
     returning id, slug, title, settings, created_at),
 owned as (
     insert into member (project_id, account_id, role)

@@ -95,10 +95,9 @@ static void overlap_changed(Req *req, const Rows *rows)
 
 static void updated(Req *req, const Rows *rows)
 {
-    const int64_t *overlap = req->state;
-    if (rows_count(rows) > 0 && overlap && *overlap > 0)
+    if (rows_count(rows) > 0 && req->state)
         SEND(req, project_overlap, overlap_changed, db_int(req->caller.project_id),
-             db_int(*overlap));
+             db_int(rows_int(rows, 0, rows_column(rows, "_overlap"))));
     else
         shown(req, rows);
 }
@@ -113,9 +112,7 @@ void project_update(Req *req)
         {.name = "settings", .kind = JSON_FIELD_OBJECT, .out = &settings},
     };
     if (!req_decode(req, fields, LEN(fields)) || !settings_text(req, settings, &text)) return;
-    int64_t *overlap = arena_alloc(&req->arena, sizeof *overlap);
-    if (overlap) *overlap = json_integer_value(json_object_get(settings, "overlap"));
-    req->state = overlap;
+    req->state = json_object_get(settings, "overlap"); /* whether it is changed */
     SEND(req, project_update, updated, db_int(req->caller.project_id), db_uuid(req->caller.id),
          db_text(title), db_text(text), db_uuid(uuid_new()));
 }

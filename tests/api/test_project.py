@@ -22,6 +22,21 @@ def test_a_project_has_defaults_and_keeps_what_is_given(server, admin):
     assert admin.get(f"/projects/{slug}").json() == changed
 
 
+def test_a_setting_that_is_null_is_its_default(project):
+    project.import_rows(pair_rows(2))
+    fresh = project.owner.get(project.path).json()["settings"]
+    project.owner.patch(project.path, {"settings": {"overlap": 3, "ties": False}}).expect(200)
+    assert project.progress()["judgments"]["wanted"] == 6
+    nulls = dict.fromkeys(set(fresh) - {"instructions_html"})
+    changed = project.owner.patch(project.path, {"title": None, "settings": nulls}).expect(200)
+    assert changed.json()["settings"] == fresh
+    assert project.progress()["judgments"]["wanted"] == 2
+    client = project.client("annotator")
+    project.judge(client, project.leases(client)[0], "tie").expect(201)
+    made = project.owner.post("/projects", {"slug": unique("p"), "settings": nulls}).expect(201)
+    assert made.json()["settings"] == fresh
+
+
 @pytest.mark.parametrize("settings, pointer", [
     ({"overlap": 0}, "/settings/overlap"), ({"overlap": 101}, "/settings/overlap"),
     ({"overlap": "3"}, "/settings/overlap"), ({"overlap": 1.5}, "/settings/overlap"),
