@@ -12,7 +12,7 @@
     X(INT, workers, "workers", "0", "worker threads; 0: one a core")                               \
     X(FLAG, demo, "demo", "", "create the demo project when there is none")                        \
     X(TEXT, static_dir, "static", "", "directory of the pages (default: beside the binary)")       \
-    X(TEXT, public_url, "public-url", "", "address people use, for links (default: --listen)")     \
+    X(TEXT, public_url, "public-url", "", "address people use, for links (default: its own)")     \
     X(TEXT, trusted_proxies, "trusted-proxies", "", "addresses whose X-Forwarded-* headers count") \
     X(INT, connections, "connections", "4096", "most open client connections")                     \
     X(INT, rate_limit, "rate-limit", "500", "requests a second of one caller; 0: no rate limits")  \

@@ -10,6 +10,8 @@
 #include "../base/crypto.h"
 #include "../base/log.h"
 
+enum { URL_BYTES = 2048 };
+
 /* ---- options ---- */
 
 static void print_help(const char *usage, const CliOption *options, size_t count)
@@ -251,10 +253,22 @@ bool cli_is_role(const char *role)
 
 /* ---- links ---- */
 
+static bool read_server_url(Cli *cli, char url[URL_BYTES])
+{
+    const char *path = arena_printf(&cli->arena, "%s/" SERVER_URL_FILE, cli->config.data).ptr;
+    FILE *file = path ? fopen(path, "re") : NULL;
+    bool ok = file && fgets(url, URL_BYTES, file) && strncmp(url, "http", 4) == 0;
+    if (file) fclose(file);
+    if (ok) url[strcspn(url, "\n")] = '\0';
+    return ok;
+}
+
 Str cli_public_url(Cli *cli)
 {
     const char *url = cli->config.public_url;
-    if (!url[0]) {
+    char known[URL_BYTES];
+    if (!url[0] && read_server_url(cli, known)) url = arena_copy(&cli->arena, str_from(known)).ptr;
+    if (!url || !url[0]) {
         Str text = arena_printf(&cli->arena, "http://%s", cli->config.listen);
         return text.ptr ? text : STR("http://127.0.0.1:8080");
     }

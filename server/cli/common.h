@@ -12,6 +12,8 @@
 #include "../db/cluster.h"
 #include "../db/migrate.h"
 
+#define SERVER_URL_FILE "server.url" /* in the data directory, written by `aileron serve` */
+
 enum {
     CLI_DONE = 0,
     CLI_FAILED = 1,
@@ -65,7 +67,8 @@ bool cli_is_add(const Cli *cli);
 /* One of annotator, researcher, owner. */
 bool cli_is_role(const char *role);
 
-/* The address people use, without a trailing slash: --public-url, else the listen address. */
+/* The address people use, without a trailing slash: --public-url, else the address of the server
+ * that runs (or ran last) on the data directory, else the listen address. */
 Str cli_public_url(Cli *cli);
 /* A fresh one-time sign-in link for the token: "URL/signin#link=TOKEN". */
 Str cli_link(Cli *cli, const char *token);

@@ -21,6 +21,7 @@
 #include "../keys.h"
 #include "../worker.h"
 #include "cli.h"
+#include "common.h"
 #include "demo.h"
 
 enum {
@@ -236,17 +237,26 @@ static bool wait_ready(Serve *s, bool *stop)
     return true;
 }
 
-static void announce(const Serve *s)
+/* What the commands beside us read to print links that lead here (cli_public_url). */
+static void note_url(Serve *s, const char *url)
+{
+    const char *path = arena_printf(&s->arena, "%s/" SERVER_URL_FILE, s->config.data).ptr;
+    FILE *file = path == NULL ? NULL : fopen(path, "we");
+    bool ok = file != NULL && fprintf(file, "%s\n", url) > 0;
+    if (file != NULL && fclose(file) != 0) ok = false;
+    if (!ok) log_event(LOG_WARN, "server_url", "cannot write %s", path == NULL ? "it" : path);
+}
+
+static void announce(Serve *s)
 {
     bool v6 = strchr(s->server.address, ':') != NULL;
-    printf("aileron: listening on http://%s%s%s:%u\n", v6 ? "[" : "", s->server.address,
-           v6 ? "]" : "", s->server.port);
+    const char *own = arena_printf(&s->arena, "http://%s%s%s:%u", v6 ? "[" : "",
+                                   s->server.address, v6 ? "]" : "", s->server.port).ptr;
+    const char *url = s->config.public_url[0] == '\0' ? own : s->config.public_url;
+    note_url(s, url);
+    printf("aileron: listening on %s\n", own);
     if (s->demo_token[0] != '\0') {
-        bool public = s->config.public_url[0] != '\0';
-        printf("aileron: sign in, once, at %s%s%s%s", public ? s->config.public_url : "http://",
-               !public && v6 ? "[" : "", public ? "" : s->server.address, !public && v6 ? "]" : "");
-        if (!public) printf(":%u", s->server.port);
-        printf("/signin#link=%s\n", s->demo_token);
+        printf("aileron: sign in, once, at %s/signin#link=%s\n", url, s->demo_token);
     }
     fflush(stdout);
 }

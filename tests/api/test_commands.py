@@ -44,6 +44,17 @@ def test_a_sign_in_link_works_once(server):
     Client(server).post("/session/link", {"token": token}).problem(410)
 
 
+def test_links_lead_to_the_server_that_runs(server):
+    for words in (["user", "add", unique("linked")], ["user", "add", unique("linked"), "--json"]):
+        link = subprocess.run([str(BINARY), *words, *server._where()], capture_output=True,
+                              text=True, check=True).stdout
+        assert f"{server.url}/signin#link=" in link, link
+    named = subprocess.run([str(BINARY), "user", "add", unique("linked"), *server._where(),
+                            "--public-url", "https://a.example/"], capture_output=True, text=True,
+                           check=True).stdout
+    assert named.startswith("https://a.example/signin#link=")
+
+
 def test_a_new_link_replaces_the_old(server):
     login = unique("linked")
     old = server.sign_in_link(login)
