@@ -120,6 +120,11 @@ static int run(Export *export, ExportAsk *ask, const char *slug)
     if (!cli_project(cli, slug, &export->dataset.project) || !open_export(export, ask))
         return cli_fail(cli);
     int status = write_out(export);
+    if (status == CLI_DONE && export->dataset.exporter.lines == 0)
+        fprintf(stderr, "There is nothing to export: %s.\n",
+                export->dataset.plan.options.format->write_row
+                    ? "no comparison passes the filters"
+                    : "no judgment prefers an answer and passes the filters");
     if (status == CLI_DONE && export->json)
         report(export);
     else if (status == CLI_DONE && export->path)

@@ -281,6 +281,8 @@ def test_the_command_exports_the_same(make_project):
     counted = cli("export", "--project", project.slug, "--json")
     assert counted.stdout == project.export_text()
     assert json.loads(counted.stderr.splitlines()[-1])["out"] is None
+    nothing = cli("export", "--project", project.slug, "--tag", "none", "--format", "hh")
+    assert nothing.stdout == "" and "nothing to export" in nothing.stderr
     for wrong in (["--format", "votes"], ["--split", "x"], ["--limit", "x"], ["extra"]):
         assert cli("export", "--project", project.slug, *wrong, check=False).returncode == 2
     assert cli("export", "--project", unique("no"), check=False).returncode == 1
