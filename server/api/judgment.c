@@ -3,7 +3,7 @@
 
 #include "../base/metrics.h"
 
-enum { JUDGE_TRIES_MAX = 8 };
+enum { JUDGE_TRIES_MAX = 100 };
 
 static const char *const choices[] = {"A", "B", "C", "D",   "E",        "F",
                                       "G", "H", "I", "tie", "both_bad", "cannot_judge",

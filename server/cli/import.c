@@ -79,6 +79,17 @@ static void put_refusal(Buf *out, const ImportRefusal *refusal, bool with_row)
     buf_put_char(out, '}');
 }
 
+/* Beside the file; where that cannot be written, in the current directory. */
+static void open_rejects(Import *import)
+{
+    import->rejects = fopen(import->rejects_path, "w");
+    const char *slash = strrchr(import->rejects_path, '/');
+    if (import->rejects || !slash)
+        return;
+    memmove(import->rejects_path, slash + 1, strlen(slash + 1) + 1);
+    import->rejects = fopen(import->rejects_path, "w");
+}
+
 static void refuse(void *context, const ImportRefusal *refusal)
 {
     Import *import = context;
@@ -87,7 +98,7 @@ static void refuse(void *context, const ImportRefusal *refusal)
     put_refusal(&line, refusal, true);
     buf_put_char(&line, '\n');
     if (!import->rejects)
-        import->rejects = fopen(import->rejects_path, "w");
+        open_rejects(import);
     if (!import->rejects || !buf_ok(&line) ||
         fwrite(line.data, 1, line.len, import->rejects) != line.len)
         import->failed = true;
@@ -343,6 +354,7 @@ int import_command(int argc, char **argv)
     if (asprintf(&import.rejects_path, "%s.rejects.jsonl",
                  strcmp(path, "-") == 0 ? "stdin" : path) < 0)
         return cli_end(&cli, CLI_FAILED);
+    unlink(import.rejects_path); /* an earlier import's: it would be taken for this one's */
     status = run(&import, project, format, path);
     importer_free(import.importer);
     transfer_people_free(import.people);

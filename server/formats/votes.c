@@ -1,6 +1,6 @@
 /* votes.c - past votes as CSV: a line a vote, columns in any order.
  *   prompt_id, model_a, model_b, annotator, winner (a | b | tie | both_bad)
- *   and optionally prompt, response_a, response_b
+ *   and optionally prompt, response_a, response_b (or completion_, answer_, text_)
  *
  * All votes on one prompt_id and pair of models are judgments of one comparison, whichever side
  * each model was on: completions are ordered by model name, and `shown` keeps the sides. prompt_id
@@ -19,11 +19,23 @@ static const char *const column_pointers[COLUMNS] = {
     "/prompt_id", "/model_a", "/model_b", "/annotator", "/winner", "/prompt", "/response_a",
     "/response_b"};
 
+/* Other names that files give to the texts' columns. */
+static const struct {
+    const char *name;
+    int column;
+} column_aliases[] = {
+    {"completion_a", RESPONSE_A}, {"completion_b", RESPONSE_B}, {"answer_a", RESPONSE_A},
+    {"answer_b", RESPONSE_B},     {"text_a", RESPONSE_A},       {"text_b", RESPONSE_B},
+};
+
 static int column_of(Str name)
 {
     for (int i = 0; i < COLUMNS; i++)
         if (str_is(name, column_names[i]))
             return i;
+    for (size_t i = 0; i < LEN(column_aliases); i++)
+        if (str_is(name, column_aliases[i].name))
+            return column_aliases[i].column;
     return -1;
 }
 

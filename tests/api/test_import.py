@@ -385,3 +385,33 @@ def test_many_rows_cross_many_batches(project, folder):
     assert "5000 comparisons" in done.stdout and "refused 500" in done.stdout
     rejects = (folder / "many.jsonl.rejects.jsonl").read_text().splitlines()
     assert [json.loads(line)["line"] for line in rejects] == list(range(6, 5501, 11))
+
+
+def test_rejects_go_where_they_can_be_written_and_old_ones_go(server, project, tmp_path):
+    import os
+    import subprocess
+    from aileron import BINARY
+    where = ["--data", str(server.data)]
+    folder, here = tmp_path / "sealed", tmp_path / "here"
+    folder.mkdir(), here.mkdir()
+    rows = folder / "rows.jsonl"
+    rows.write_text('{"prompt":"p","completions":[{"content":"1"},{"content":"2"}]}\nnot json\n')
+    command = [str(BINARY), "import", "--project", project.slug, str(rows), *where]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=here)
+    assert done.returncode == 3 and (folder / "rows.jsonl.rejects.jsonl").exists()
+    rows.write_text('{"prompt":"p","completions":[{"content":"1"},{"content":"2"}]}\n')
+    done = subprocess.run(command, capture_output=True, text=True, cwd=here)
+    assert done.returncode == 0 and not (folder / "rows.jsonl.rejects.jsonl").exists()
+    (folder / "rows.jsonl.rejects.jsonl").mkdir()  # nobody, not even root, can write a file there
+    rows.write_text("not json\n")
+    done = subprocess.run(command, capture_output=True, text=True, cwd=here)
+    assert done.returncode == 3 and os.path.getsize(here / "rows.jsonl.rejects.jsonl") > 0
+
+
+def test_votes_texts_by_other_column_names(project):
+    text = "prompt_id,model_a,model_b,annotator,winner,prompt,completion_a,completion_b\n" \
+           "q1,m1,m2,w1,a,Why?,Because.,No idea.\n"
+    got = project.owner.request("POST", f"{project.path}/import?format=votes", text.encode(),
+                                {"Content-Type": "text/csv"}).expect(200).json()
+    assert got["comparisons"] == 1 and got["judgments"] == 1
+    assert len(project.leases(project.client("annotator"))) == 1
