@@ -126,8 +126,9 @@ run_asan()
 {
     local reports=$PWD/build/asan/report report
     rm -f "$reports".*
-    if ! make --no-print-directory MODE=asan server c-tests >build/test-logs/asan-build.log 2>&1; then
-        tail -5 build/test-logs/asan-build.log
+    local log=build/test-logs/asan-build.log
+    if ! make --no-print-directory MODE=asan server c-tests >$log 2>&1; then
+        tail -5 $log
         count 0 1 0
         return
     fi

@@ -1,5 +1,5 @@
-"""A crowd of annotators that behave like the page: every answer stays in an outbox and is sent again,
-the same body, until the server has given a final answer."""
+"""A crowd of annotators that behave like the page: every answer stays in an outbox and is sent
+again, the same body, until the server has given a final answer."""
 import asyncio
 import collections
 import json

@@ -1,5 +1,6 @@
 """100 annotators, 10,000 comparisons, and somebody who kills things: nothing acknowledged is lost,
 nothing is doubled, and every comparison gets exactly as many judgments as it wants."""
+import contextlib
 import os
 import random
 import signal
@@ -43,15 +44,17 @@ class Misfortune(threading.Thread):
         self.server.kill9_postgres()
 
     def both_killed(self):
-        self.server.kill9_postgres()
+        with contextlib.suppress(ProcessLookupError, TypeError):  # it may be down already
+            self.server.kill9_postgres()
         self.server.kill9()
         self.server.start()
 
     def backend_killed(self):
         """PostgreSQL then throws everybody out and recovers."""
-        pid = self.random.choice(psql(self.url, "select pid from pg_stat_activity where"
-                                                " application_name = 'aileron write'"))[0]
-        os.kill(int(pid), signal.SIGKILL)
+        pids = psql(self.url, "select pid from pg_stat_activity"
+                              " where application_name like 'aileron%'")
+        if pids:
+            os.kill(int(self.random.choice(pids)[0]), signal.SIGKILL)
 
     def backends_terminated(self):
         psql(self.url, "select pg_terminate_backend(pid) from pg_stat_activity"
@@ -65,12 +68,22 @@ class Misfortune(threading.Thread):
         try:
             while not self.over.wait(self.random.uniform(*PAUSE_SECONDS)):
                 act = self.random.choices(acts, weights)[0]
-                if act.__name__ not in ("server_killed", "both_killed"):
-                    wait_until(self.database_answers, 30, "the database")
-                act()
+                wait_until(lambda act=act: self.happens(act), 60, act.__name__)
                 self.counts[act.__name__] += 1
         except BaseException as failure:  # told to the test, which waits for us
             self.failure = failure
+
+    def happens(self, act):
+        """False while the database, just killed, cannot be asked to take part."""
+        if act not in (self.server_killed, self.both_killed) and not self.database_answers():
+            return False
+        try:
+            act()
+        except (AssertionError, ProcessLookupError, TypeError):  # it fell while being asked
+            if act in (self.server_killed, self.both_killed):
+                raise
+            return False
+        return True
 
     def database_answers(self):
         done = subprocess.run(["psql", "-X", "-qAt", "-c", "select 1", self.url],
@@ -83,6 +96,7 @@ class Misfortune(threading.Thread):
         assert not self.is_alive(), "stuck while killing"
         if self.failure:
             raise self.failure
+        time.sleep(1)  # the last misfortune may not have been noticed yet
         wait_until(self.database_answers, 60, "the database")
 
 

@@ -1,5 +1,5 @@
-"""The disk runs full under load: writes are refused, nothing acknowledged is lost, and once there is
-room again everything works by itself."""
+"""The disk runs full under load: writes are refused, nothing acknowledged is lost, and once there
+is room again everything works by itself."""
 import json
 import os
 import threading

@@ -30,8 +30,8 @@ def test_drains_under_load():
         thread = load_in_background(crowd, 12)
         drained, statuses = [], []
         for _ in range(3):
-            wait_until(lambda n=crowd.counts["acknowledged"]: crowd.counts["acknowledged"] > n + 200,
-                       20, "load")
+            goal = crowd.counts["acknowledged"] + 200
+            wait_until(lambda goal=goal: crowd.counts["acknowledged"] > goal, 20, "load")
             postmaster = server.postgres_pid()
             begin = time.monotonic()
             statuses.append(server.stop())
@@ -42,10 +42,13 @@ def test_drains_under_load():
         thread.join(90)
         unanswered = [event for event in server.log_events() if event.get("event") == "drain"]
         found = ledger.violations(url, project.slug, crowd.acknowledged, crowd.refused)
-        faults.record("stopped under load", stops=len(statuses), slowest_ms=round(max(drained) * 1000),
-                      requests=crowd.counts["requests"], acknowledged=crowd.counts["acknowledged"],
-                      cut_off=crowd.counts["cut off"], given_up_while_draining=len(unanswered), violations=len(found))
-        assert statuses == [0, 0, 0] and unanswered == [] and crowd.counts["cut off"] <= 2
+        faults.record("stopped under load", stops=len(statuses),
+                      slowest_ms=round(max(drained) * 1000), requests=crowd.counts["requests"],
+                      acknowledged=crowd.counts["acknowledged"],
+                      cut_off=crowd.counts["cut off"],
+                      given_up_while_draining=len(unanswered), violations=len(found))
+        assert statuses == [0, 0, 0] and unanswered == []
+        assert crowd.counts["cut off"] <= 2  # a kept connection may close as it is used again
         assert found == [] and crowd.wrong == [], (found[:20], crowd.wrong[:20])
         assert crowd.counts["acknowledged"] > 600 and not thread.is_alive()
 
