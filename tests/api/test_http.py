@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from aileron import Client, pair_rows
+from aileron import Client, pair_rows, wait_until
 
 
 def talk(server, request, timeout=10):
@@ -139,8 +139,10 @@ def test_health_and_metrics(server, project):
 def test_every_request_is_one_json_line_without_secrets(fast_server):
     client = fast_server.user()
     client.get("/projects?limit=5").expect(200)
-    lines = [event for event in fast_server.log_events() if event.get("event") == "request"]
-    last = next(e for e in reversed(lines) if e["path"] == "/api/v1/projects")
+    # The line follows the reply: its bytes and its end are in it.
+    last = wait_until(lambda: next((event for event in reversed(fast_server.log_events())
+                                    if event.get("path") == "/api/v1/projects"), None))
+    assert last["event"] == "request"
     assert last["method"] == "GET" and last["status"] == 200 and last["duration_us"] > 0
     assert "correct horse" not in fast_server.log() and client.cookie.split("=")[1] not in fast_server.log()
 
