@@ -19,6 +19,8 @@ static const char settings[] =
     " set_config('TimeZone', 'UTC', false),"
     " set_config('DateStyle', 'ISO', false),"
     " set_config('jit', 'off', false),"
+    " set_config('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'on'),"
+    " false)," /* 2xx means on disk, whatever the server's default */
     " set_config('enable_seqscan', $2, false), set_config('enable_sort', $2, false),"
     " set_config('enable_hashjoin', $2, false), set_config('enable_mergejoin', $2, false),"
     " set_config('enable_bitmapscan', $2, false),"
