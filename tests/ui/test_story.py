@@ -4,6 +4,7 @@ import json
 import pytest
 from playwright.sync_api import expect
 
+import aileron
 from conftest import PASSWORD, pair_rows, saved, task
 
 WORDS = {
@@ -124,6 +125,11 @@ def test_progress_plots_update(stage):
         page.get_by_role("rowheader", name="Worker"))).to_be_visible()
 
 
+def preferences(page):
+    """What the server has of them."""
+    return page.request.get(page.url.split("/account")[0] + "/api/v1/session").json()["account"]["preferences"]
+
+
 def test_language_and_theme_follow_the_account(stage):
     slug = stage.project(pair_rows(1))
     page = stage.annotator(slug, path="/account")
@@ -131,6 +137,7 @@ def test_language_and_theme_follow_the_account(stage):
     expect(page.locator("h1")).to_have_text("내 계정")
     page.get_by_label("테마").select_option("dark")
     expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    aileron.wait_until(lambda: preferences(page).get("theme") == "dark", what="the saved theme")
     page.evaluate("localStorage.clear()")
     page.reload()
     expect(page.locator("h1")).to_have_text("내 계정")
