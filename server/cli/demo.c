@@ -13,8 +13,6 @@ static const char settings[] =
     "be.\\n"
     "- When both will do, say **tie**; when neither will, **both bad**.\\n\\n"
     "Press `?` at any time to see the keys.\","
-    "\"criteria\":[{\"name\":\"correct\",\"label\":\"More correct\"},"
-    "{\"name\":\"clear\",\"label\":\"Clearer\"}],"
     "\"flags\":[\"wrong fact\",\"off topic\",\"unsafe\"]}";
 
 static bool add_administrator(DbClient *client, char token[CRYPTO_TOKEN_CHARS + 1], Uuid *id,

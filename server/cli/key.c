@@ -31,8 +31,7 @@ static int add(Cli *cli, const char *slug, const char *role, const char *name, b
     } else {
         printf("ak_%s\n", token);
         fflush(stdout);
-        fprintf(stderr, "This is a %s key of %s. It is shown this once; keep it safe.\n", role,
-                slug);
+        fprintf(stderr, "Role %s in %s. The key is shown this once; keep it safe.\n", role, slug);
     }
     rows_release(rows);
     return CLI_DONE;
