@@ -131,11 +131,7 @@ static void linked(Req *req, const Rows *rows)
         reply_fail(req, ERR_not_found, NULL, "there is no such account, or it is disabled");
         return;
     }
-    Buf out = reply_buf();
-    rows_put_object(&out, rows, 0);
-    out.len--; /* the link goes inside the object, and is shown this once */
-    buf_put_format(&out, ",\"link\":\"/signin#link=%s\"}", (const char *)req->state);
-    reply_json(req, 201, &out);
+    finish_secret(req, rows, "link", "/signin#link=");
 }
 
 /* POST /accounts - with a one-time sign-in link instead of a password. */
@@ -155,11 +151,8 @@ void account_create(Req *req)
         {.name = "admin", .kind = JSON_FIELD_BOOL, .out = &admin},
     };
     if (!req_decode(req, fields, LEN(fields))) return;
-    char *token = arena_alloc(&req->arena, CRYPTO_TOKEN_CHARS + 1);
     uint8_t hash[CRYPTO_HASH_BYTES];
-    if (!token) return reply_fail(req, ERR_too_large, NULL, "the request needs too much memory");
-    crypto_token_new(token, hash);
-    req->state = token;
+    if (!secret_new(req, hash)) return;
     SEND(req, account_add, linked, db_uuid(uuid_new()), db_text(login),
          db_text(name.ptr ? name : login), db_bool(admin), db_bytes(hash, sizeof hash),
          db_uuid(uuid_new()), db_uuid(req->caller.id), db_null());
@@ -169,12 +162,9 @@ void account_create(Req *req)
 void account_link(Req *req)
 {
     Uuid id;
-    char *token = arena_alloc(&req->arena, CRYPTO_TOKEN_CHARS + 1);
     uint8_t hash[CRYPTO_HASH_BYTES];
     if (!param_uuid(req, 0, &id)) return;
-    if (!token) return reply_fail(req, ERR_too_large, NULL, "the request needs too much memory");
-    crypto_token_new(token, hash);
-    req->state = token;
+    if (!secret_new(req, hash)) return;
     SEND(req, account_link, linked, db_uuid(id), db_bytes(hash, sizeof hash), db_uuid(uuid_new()),
          db_uuid(req->caller.id));
 }

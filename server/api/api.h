@@ -39,6 +39,14 @@ void finish_list(Req *req, const Rows *rows); /* {"items":[…],"next"}; next fr
 /* As finish_empty, and every worker forgets what it has cached about roles and sessions. */
 void finish_empty_access(Req *req, const Rows *rows);
 
+/* A list of a project. The statement takes project, principal, after and limit; after is the id of
+ * the row before, or its name. */
+typedef enum ListOrder { AFTER_ID, AFTER_NAME } ListOrder;
+void api_list(Req *req, SqlId id, ListOrder order);
+/* A fresh token for a link or key: its hash to store, its text into req->state. False: answered. */
+MUST_CHECK bool secret_new(Req *req, uint8_t hash[CRYPTO_HASH_BYTES]);
+/* 201 with the row and, this once, the token of secret_new as `member`, behind `prefix`. */
+void finish_secret(Req *req, const Rows *rows, const char *member, const char *prefix);
 /* ?limit= and ?after= of a list; false: answered. after.ptr NULL when absent. */
 MUST_CHECK bool list_range(Req *req, int64_t *limit, Str *after);
 /* A UUID path parameter; false: the 404 has been sent. */
@@ -77,6 +85,7 @@ void project_list(Req *req);
 void project_create(Req *req);
 void project_show(Req *req);
 void project_update(Req *req);
+extern const char *const project_roles[]; /* for enum fields; NULL-terminated */
 void member_list(Req *req);
 void member_create(Req *req);
 void member_change(Req *req);

@@ -1,8 +1,6 @@
 /* invite.c - links that let people into a project: they expire, and work a set number of times. */
 #include "api.h"
 
-static const char *const roles[] = {"annotator", "researcher", "owner", NULL};
-
 typedef struct Acceptance {
     Str token, login, name, password;
     uint8_t token_hash[CRYPTO_HASH_BYTES];
@@ -14,11 +12,7 @@ typedef struct Acceptance {
 /* GET /projects/{slug}/invites */
 void invite_list(Req *req)
 {
-    int64_t limit = 0;
-    Str after;
-    if (!list_range(req, &limit, &after)) return;
-    SEND(req, invite_list, finish_list, db_int(req->caller.project_id), db_uuid(req->caller.id),
-         db_text(after), db_int(limit));
+    api_list(req, SQL_invite_list, AFTER_ID);
 }
 
 static void created(Req *req, const Rows *rows)
@@ -27,11 +21,7 @@ static void created(Req *req, const Rows *rows)
         reply_fail(req, ERR_forbidden, NULL, "only an owner of the project may do this");
         return;
     }
-    Buf out = reply_buf();
-    rows_put_object(&out, rows, 0);
-    out.len--; /* the link goes inside the object, and is shown this once */
-    buf_put_format(&out, ",\"link\":\"/join#%s\"}", (const char *)req->state);
-    reply_json(req, 201, &out);
+    finish_secret(req, rows, "link", "/join#");
 }
 
 /* POST /projects/{slug}/invites */
@@ -40,17 +30,14 @@ void invite_create(Req *req)
     Str role = STR("annotator"), name = STR("");
     int64_t hours = 168, uses = 1;
     const JsonField fields[] = {
-        {.name = "role", .kind = JSON_FIELD_ENUM, .out = &role, .choices = roles},
+        {.name = "role", .kind = JSON_FIELD_ENUM, .out = &role, .choices = project_roles},
         {.name = "name", .kind = JSON_FIELD_TEXT, .out = &name, .max = 100},
         {.name = "expires_hours", .kind = JSON_FIELD_INT, .out = &hours, .min = 1, .max = 2160},
         {.name = "uses", .kind = JSON_FIELD_INT, .out = &uses, .min = 1, .max = 1000},
     };
-    char *token = arena_alloc(&req->arena, CRYPTO_TOKEN_CHARS + 1);
     uint8_t hash[CRYPTO_HASH_BYTES];
     if (!req_decode(req, fields, LEN(fields))) return;
-    if (!token) return reply_fail(req, ERR_too_large, NULL, "the request needs too much memory");
-    crypto_token_new(token, hash);
-    req->state = token;
+    if (!secret_new(req, hash)) return;
     SEND(req, invite_add, created, db_int(req->caller.project_id), db_uuid(req->caller.id),
          db_uuid(uuid_new()), db_bytes(hash, sizeof hash), db_text(role), db_text(name),
          db_int(hours), db_int(uses), db_uuid(uuid_new()));

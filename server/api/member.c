@@ -1,16 +1,12 @@
 /* member.c - who belongs to a project, and in which role. */
 #include "api.h"
 
-static const char *const roles[] = {"annotator", "researcher", "owner", NULL};
+const char *const project_roles[] = {"annotator", "researcher", "owner", NULL};
 
 /* GET /projects/{slug}/members */
 void member_list(Req *req)
 {
-    int64_t limit = 0;
-    Str after;
-    if (!list_range(req, &limit, &after)) return;
-    SEND(req, member_list, finish_list, db_int(req->caller.project_id), db_uuid(req->caller.id),
-         db_text(after), db_int(limit));
+    api_list(req, SQL_member_list, AFTER_NAME);
 }
 
 static void added(Req *req, const Rows *rows)
@@ -37,7 +33,7 @@ void member_create(Req *req)
          .kind = JSON_FIELD_ENUM,
          .out = &role,
          .required = REQUIRED,
-         .choices = roles},
+         .choices = project_roles},
     };
     if (!req_decode(req, fields, LEN(fields))) return;
     SEND(req, member_add, added, db_int(req->caller.project_id), db_uuid(req->caller.id),
@@ -84,7 +80,7 @@ void member_change(Req *req)
          .kind = JSON_FIELD_ENUM,
          .out = &role,
          .required = REQUIRED,
-         .choices = roles},
+         .choices = project_roles},
     };
     if (req_decode(req, fields, LEN(fields))) change(req, role, changed);
 }

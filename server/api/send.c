@@ -129,6 +129,42 @@ bool list_range(Req *req, int64_t *limit, Str *after)
     return true;
 }
 
+void api_list(Req *req, SqlId id, ListOrder order)
+{
+    int64_t limit = 0;
+    Str after;
+    Uuid last;
+    if (!list_range(req, &limit, &after)) return;
+    if (order == AFTER_ID && after.ptr && !uuid_read(after, &last)) {
+        reply_fail(req, ERR_invalid, "?after", "must be the next of the page before");
+        return;
+    }
+    const DbParam params[] = {db_int(req->caller.project_id), db_uuid(req->caller.id),
+                              db_text(after), db_int(limit)};
+    api_send(req, id, finish_list, params, LEN(params));
+}
+
+bool secret_new(Req *req, uint8_t hash[CRYPTO_HASH_BYTES])
+{
+    char *token = arena_alloc(&req->arena, CRYPTO_TOKEN_CHARS + 1);
+    if (!token) {
+        reply_fail(req, ERR_too_large, NULL, "the request needs too much memory");
+        return false;
+    }
+    crypto_token_new(token, hash);
+    req->state = token;
+    return true;
+}
+
+void finish_secret(Req *req, const Rows *rows, const char *member, const char *prefix)
+{
+    Buf out = reply_buf();
+    rows_put_object(&out, rows, 0);
+    out.len--; /* the secret goes inside the object */
+    buf_put_format(&out, ",\"%s\":\"%s%s\"}", member, prefix, (const char *)req->state);
+    reply_json(req, 201, &out);
+}
+
 bool param_uuid(Req *req, int index, Uuid *out)
 {
     if (uuid_read(req->params[index], out)) return true;

@@ -214,9 +214,5 @@ void snapshot_verify(Req *req)
 
 void snapshot_list(Req *req)
 {
-    int64_t limit;
-    Str after;
-    if (list_range(req, &limit, &after))
-        SEND(req, snapshot_list, finish_list, db_int(req->caller.project_id),
-             db_uuid(req->caller.id), db_text(after), db_int(limit));
+    api_list(req, SQL_snapshot_list, AFTER_ID);
 }

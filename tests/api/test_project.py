@@ -115,3 +115,8 @@ def test_progress_counts(project):
     assert got["annotators"][0]["judgments"] == 3 and got["choices"] == {"A": 3}
     mine = client.get(f"{project.path}/progress").expect(200).json()
     assert mine["judgments"]["mine"] == 3 and mine["judgments"]["mine_today"] == 3
+
+
+@pytest.mark.parametrize("path", ["keys", "invites", "audit", "snapshots"])
+def test_a_cursor_that_no_list_gave_is_refused_by_name(project, path):
+    project.owner.get(f"{project.path}/{path}?after=nonsense").problem(422, "?after")
