@@ -7,7 +7,8 @@ DATA ?= data
 
 # What the build and the tests need, by their Debian names; nowhere else are they listed.
 BUILD_PACKAGES := gcc libc6-dev libmicrohttpd-dev libjansson-dev libsodium-dev libpq-dev \
-	libcmark-gfm-dev libcmark-gfm-extensions-dev libzstd-dev zlib1g-dev postgresql \
+	libcmark-gfm-dev libcmark-gfm-extensions-dev libzstd-dev zlib1g-dev libdnnl-dev \
+	libcurl4-openssl-dev postgresql \
 	libjs-katex libjs-highlight.js libjs-chart.js fonts-katex gzip
 TEST_PACKAGES := check clang libclang-rt-dev python3 python3-venv chromium chromium-driver \
 	fonts-noto-cjk procps curl
@@ -34,7 +35,7 @@ QUERIES := $(wildcard schema/queries/*.sql)
 MIGRATIONS := $(wildcard schema/migrations/*.sql)
 GENERATED := build/gen/sql_list.h build/gen/migration_list.h
 SUPPORT := $(patsubst %.c,$(OUT)/%.o,$(wildcard tests/support/*.c))
-C_TESTS := $(patsubst %.c,$(OUT)/%,$(wildcard tests/*/test_*.c))
+C_TESTS := $(patsubst %.c,$(OUT)/%,$(filter-out tests/model/%,$(wildcard tests/*/test_*.c)))
 BENCHES := $(patsubst %.c,$(OUT)/%,$(wildcard tests/bench/bench_*.c))
 FUZZERS := $(patsubst %.c,build/fuzz/%,$(notdir $(wildcard tests/fuzz/fuzz_*.c)))
 VENDOR := build/vendor/.stamp
@@ -45,7 +46,7 @@ PYTHON := build/venv/bin/python
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 
-all: build/aileron $(if $(wildcard reward_model/*.c),build/aileron-rm) ## build the programs
+all: build/aileron build/aileron-rm ## build the programs
 
 server: $(OUT)/aileron $(VENDOR) ## build the server in MODE
 
@@ -54,11 +55,11 @@ run: deps ## install what is missing, build, and serve a demo project
 	build/aileron serve --demo --data $(DATA)
 
 test: deps test-deps ## install what is missing and run every test that needs no GPU
-	@$(MAKE) --no-print-directory build/aileron c-tests $(if $(SKIP_DEPS),,$(PYTHON))
+	@$(MAKE) --no-print-directory build/aileron build/aileron-rm c-tests $(if $(SKIP_DEPS),,$(PYTHON))
 	@tests/run_all.sh
 
 bench: deps test-deps ## measure, each figure beside its limit; lines in build/bench/
-	@$(MAKE) --no-print-directory build/aileron benches $(if $(SKIP_DEPS),,$(PYTHON))
+	@$(MAKE) --no-print-directory build/aileron build/aileron-rm benches $(if $(SKIP_DEPS),,$(PYTHON))
 	@tests/bench/run.sh
 
 fresh-check: ## prove `make run` and `make test` on a bare Debian (root; minutes)
@@ -78,7 +79,7 @@ schema: c-tests ## write schema/schema.sql anew from the migrations
 	tests/schema/dump.sh > schema/schema.sql.new && mv schema/schema.sql.new schema/schema.sql
 
 fmt: ## format the C sources
-	clang-format -i $(wildcard server/*.[ch] server/*/*.[ch] tests/*/*.[ch])
+	clang-format -i $(wildcard $(addsuffix .[ch],server/* server/*/* reward_model/*/* tests/*/*))
 
 lint: $(GENERATED) ## static analysis
 	cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr -Ibuild/gen \
@@ -145,7 +146,7 @@ $(OUT)/server/db/sql.o $(OUT)/server/db/migrate.o $(OUT)/server/formats/demo.o: 
 	$(QUERIES) $(MIGRATIONS) schema/demo.jsonl
 $(OUT)/server/api/health.o: server/api/openapi.json
 
-c-tests: $(C_TESTS)
+c-tests: $(C_TESTS) $(RM_TESTS)
 benches: $(BENCHES)
 $(C_TESTS) $(BENCHES): $(OUT)/%: $(OUT)/%.o $(SUPPORT) $(LIBRARY)
 	$(CC) $(LDFLAGS) -o $@ $^ $(CHECK_LIBS) $(LIBS)
@@ -177,4 +178,5 @@ $(VENDOR): Makefile
 	@cp -L $(JS)/chart.js/chart.min.js build/vendor/chart/
 	@gzip -9kn build/vendor/*/*.js build/vendor/*/*.css && touch $@
 
+include reward_model/rules.mk
 -include $(OBJECTS:.o=.d) $(C_TESTS:=.d) $(BENCHES:=.d) $(SUPPORT:.o=.d)

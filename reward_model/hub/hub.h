@@ -1,0 +1,50 @@
+/* hub.h - a Hugging Face model directory: opened, loaded into a Model, and exported so that
+ * AutoModelForSequenceClassification loads it. A Hub owns its mappings, tokenizer and texts. */
+#ifndef AILERON_RM_HUB_H
+#define AILERON_RM_HUB_H
+
+#include "../nn/model.h"
+#include "../text/template.h"
+#include "safetensors.h"
+
+typedef struct Hub {
+    const char *directory; /* NULL for --init tiny */
+    ModelConfig config;
+    Tokenizer *tokenizer;
+    bool has_template;
+    ChatTemplate chat;
+    int32_t heads;          /* score heads in the directory: 0 when there is none */
+    char hash[65];          /* of the weights */
+    struct HubFiles *files; /* config.json's text, tensors, the side files to copy */
+} Hub;
+
+/* Reads config.json (unsupported keys are refused by name), tokenizer.json, chat template; maps the
+ * weights but copies none. directory NULL: the tiny decoder. */
+MUST_CHECK bool hub_open(Hub *hub, const char *directory, Arena *arena, Err *err);
+void hub_close(Hub *hub);
+/* Sets every parameter of the model from the directory (all names accounted for, shapes checked,
+ * what is missing or left over is an error that names it); heads too when it has them. */
+MUST_CHECK bool hub_load(const Hub *hub, Model *model, Arena *arena, Err *err);
+
+typedef struct HubExport {
+    ChatTemplate chat;
+    bool append_eos;        /* false for GPT-2: see trainers.md 3.5 */
+    int32_t pad_id;         /* chosen by hub_pad_id */
+    const char *report_key; /* text of a JSON object put under "aileron" in config.json */
+    double mean, deviation; /* of the scores on the training data: "mean", "std" */
+    TensorType type;        /* of the stored weights */
+} HubExport;
+/* Writes the directory (each file beside its name, synced, renamed; config.json last): weights with
+ * score.weight = the mean of the heads, heads.safetensors with all of them when there are several,
+ * config.json with every source key kept, tokenizer files byte for byte but pad_token. */
+MUST_CHECK bool hub_export(const Hub *hub, const Model *model, const char *directory,
+                           const HubExport *options, Arena *arena, Err *err);
+/* A pad id that occurs in no text: see trainers.md 3.5; the id GPT-2 shares with its EOS there. */
+MUST_CHECK bool hub_pad_id(const Hub *hub, int32_t *pad_id, Arena *arena, Err *err);
+/* The four last-token rules of trainers.md 3.5 agree on every sequence, with its length and padded
+ * left and right; names the rule and the sequence otherwise. */
+MUST_CHECK bool hub_check_last_token(const Hub *hub, const HubExport *options,
+                                     const Sequence *sequences, int32_t count, Arena *arena,
+                                     Err *err);
+
+#endif

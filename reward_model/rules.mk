@@ -1,0 +1,27 @@
+# rules.mk - how build/aileron-rm and its tests are built; included by the Makefile at the top.
+# nn/ (model, ops, losses) needs no library but OpenMP, and takes oneDNN where it is installed; the
+# other folders need what the server needs.
+
+RM_SOURCES := $(wildcard reward_model/*.c reward_model/*/*.c)
+RM_OBJECTS := $(RM_SOURCES:%.c=$(OUT)/%.o)
+RM_LIBRARY := $(OUT)/libaileron_rm.a
+RM_TESTS := $(patsubst %.c,$(OUT)/%,$(wildcard tests/model/test_*.c))
+DNNL := $(if $(wildcard /usr/include/oneapi/dnnl/dnnl.h),yes)
+RM_CFLAGS := -fopenmp $(if $(filter release,$(MODE)),-O3) $(if $(DNNL),-DHAVE_DNNL)
+RM_LIBS := $(if $(DNNL),-ldnnl) -fopenmp $(LIBS)
+$(RM_OBJECTS) $(RM_TESTS:=.o): CFLAGS += $(RM_CFLAGS)
+
+$(OUT)/aileron-rm: $(OUT)/reward_model/main.o $(RM_LIBRARY) $(LIBRARY)
+	$(CC) $(LDFLAGS) -o $@ $^ $(RM_LIBS)
+
+build/aileron-rm: FORCE
+	@$(MAKE) --no-print-directory MODE=release build/release/aileron-rm
+	@cmp -s build/release/aileron-rm $@ || { cp build/release/aileron-rm $@.new && mv $@.new $@; }
+
+$(RM_LIBRARY): $(filter-out $(OUT)/reward_model/main.o,$(RM_OBJECTS))
+	@rm -f $@ && ar qcs $@ $^
+
+$(RM_TESTS): $(OUT)/%: $(OUT)/%.o $(SUPPORT) $(RM_LIBRARY) $(LIBRARY)
+	$(CC) $(LDFLAGS) -o $@ $^ $(CHECK_LIBS) $(RM_LIBS)
+
+-include $(RM_OBJECTS:.o=.d) $(RM_TESTS:=.d)
