@@ -24,6 +24,7 @@ typedef struct ModelOptions {
     float lora_alpha;     /* additions are scaled by alpha / rank */
     uint64_t seed;        /* of fresh weights; the same seed gives the same bits */
     bool trim_last_layer; /* in the last layer compute only what scored rows need */
+    bool blank;           /* zeros for fresh weights: every tensor will be set (saves the draws) */
 } ModelOptions;
 
 enum { MODEL_HEADS_SCORE_MAX = 16 };

@@ -96,6 +96,7 @@ typedef struct Ops {
     MUST_CHECK Matrix *(*matrix_new)(Device *device, int64_t outputs, int64_t inputs);
     void (*matrix_free)(Device *device, Matrix *matrix);
     void (*matrix_set)(Device *device, Matrix *matrix, const float *master, float scale);
+    size_t (*matrix_bytes)(const Device *device, const Matrix *matrix); /* of device memory held */
 
     /* y[M, out] = x[M, in] · Wᵀ + bias;  dx[M, in] = dy · W;  dW[out, in] += scale · dyᵀ · x (fp32,
      * always added), dbias[out] += scale · Σ dy. bias and dbias are fp32 or NULL. */
@@ -117,7 +118,7 @@ typedef struct Ops {
     /* y = norm(x) · weight (+ bias), statistics in fp32: stats[row] = {mean (0 for RMS),
      * 1/deviation}. RMS casts to the activation's dtype before multiplying by weight, as
      * transformers does. Backward: dx (mode) and, always added, dweight and dbias; bias and dbias
-     * NULL for RMS. */
+     * NULL for RMS; dweight NULL (then dbias too): not wanted, in head_norm_backward as well. */
     void (*norm)(Device *device, NormKind kind, float epsilon, Tensor y, float *stats, Tensor x,
                  const float *weight, const float *bias);
     void (*norm_backward)(Device *device, NormKind kind, Tensor dx, Accumulate mode, float *dweight,
@@ -147,6 +148,13 @@ typedef struct Ops {
     void (*activate)(Device *device, Activation kind, Tensor y, Tensor x);
     void (*activate_backward)(Device *device, Activation kind, Tensor dx, Tensor dy, Tensor x);
 
+    /* The score heads, fp32 on every device: scores[S, E] = features[S, d] · headsᵀ, heads [E, d].
+     * Backward: dfeatures = dscores · heads (data NULL: not wanted), dheads += dscoresᵀ · features.
+     */
+    void (*score)(Device *device, Tensor scores, Tensor features, const float *heads);
+    void (*score_backward)(Device *device, Tensor dfeatures, float *dheads, Tensor dscores,
+                           Tensor features, const float *heads);
+
     /* Optimiser. square_sum is exact to fp64 accumulation in a fixed order. */
     double (*square_sum)(Device *device, const float *x, size_t count);
     void (*adamw)(Device *device, const AdamW *step, float *master, float *first, float *second,
@@ -156,6 +164,7 @@ typedef struct Ops {
 struct Device {
     const Ops *ops; /* backends embed this struct at the start of their own */
     Dtype compute;
+    size_t bytes, bytes_peak; /* held now and at most: alloc, matrices and scratch */
 };
 
 /* The backend of that name ("cpu", "cuda", "auto": cuda where one works, else cpu), or NULL with an
