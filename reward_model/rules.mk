@@ -10,6 +10,9 @@ DNNL := $(if $(wildcard /usr/include/oneapi/dnnl/dnnl.h),yes)
 RM_CFLAGS := -fopenmp $(if $(filter release,$(MODE)),-O3) $(if $(DNNL),-DHAVE_DNNL)
 RM_LIBS := $(if $(DNNL),-ldnnl) -fopenmp $(LIBS)
 $(RM_OBJECTS) $(RM_TESTS:=.o): CFLAGS += $(RM_CFLAGS)
+# The kernels: a * b + c may be one instruction, and vectors pass between inlined functions only.
+$(OUT)/reward_model/nn/ops_cpu%.o: CFLAGS += -ffp-contract=fast -fno-math-errno \
+	-fno-trapping-math -Wno-psabi
 
 $(OUT)/aileron-rm: $(OUT)/reward_model/main.o $(RM_LIBRARY) $(LIBRARY)
 	$(CC) $(LDFLAGS) -o $@ $^ $(RM_LIBS)

@@ -1,0 +1,37 @@
+/* ops_cpu_table.c - the ops of this level of processor as tables: with plain products, with oneDNN.
+ */
+#include "ops_cpu.h"
+
+#define cpu_plain_ops AT_LEVEL(cpu_plain)
+#define cpu_dnnl_ops  AT_LEVEL(cpu_dnnl)
+#define open_plain    AT_LEVEL(cpu_open_plain)
+#define open_dnnl     AT_LEVEL(cpu_open_dnnl)
+
+/* Everything but how to open and the products. */
+#define SHARED_OPS                                                                                 \
+    .name = "cpu", .sync = cpu_sync, .alloc = cpu_alloc, .release = cpu_release,                   \
+    .upload = cpu_upload, .download = cpu_upload, .zero = cpu_zero, .convert = cpu_convert,        \
+    .add = cpu_add, .embed = cpu_embed, .embed_backward = cpu_embed_backward,                      \
+    .gather = cpu_gather, .scatter_add = cpu_scatter_add, .norm = cpu_norm,                        \
+    .norm_backward = cpu_norm_backward, .head_norm = cpu_head_norm,                                \
+    .head_norm_backward = cpu_head_norm_backward, .rotate = cpu_rotate,                            \
+    .attention = cpu_attention, .attention_backward = cpu_attention_backward,                      \
+    .activate = cpu_activate, .activate_backward = cpu_activate_backward,                          \
+    .square_sum = cpu_square_sum, .adamw = cpu_adamw
+
+static Device *open_plain(const DeviceOptions *options, Arena *arena, Err *err)
+{
+    return cpu_open(options, &cpu_plain_ops, arena, err);
+}
+
+const Ops cpu_plain_ops = {
+    SHARED_OPS,
+    .open = open_plain,
+    .close = cpu_close,
+    .matrix_new = cpu_matrix_new,
+    .matrix_free = cpu_matrix_free,
+    .matrix_set = cpu_matrix_set,
+    .linear = cpu_linear,
+    .linear_dx = cpu_linear_dx,
+    .linear_dw = cpu_linear_dw,
+};

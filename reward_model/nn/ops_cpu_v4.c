@@ -1,0 +1,14 @@
+/* ops_cpu_v4.c - the kernels once more, for processors with AVX-512 (x86-64-v4). */
+#ifdef __x86_64__
+#pragma GCC target("arch=x86-64-v4")
+#define CPU_LEVEL v4
+#include "ops_cpu_activation.c"
+#include "ops_cpu_attention.c"
+#include "ops_cpu_norm.c"
+#include "ops_cpu_product.c"
+#include "ops_cpu_rows.c"
+#include "ops_cpu_step.c"
+#include "ops_cpu_table.c"
+#else
+typedef int ops_cpu_v4_is_for_x86_64;
+#endif
