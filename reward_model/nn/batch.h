@@ -27,6 +27,8 @@ typedef struct BatchOptions {
     bool share; /* compute common prefixes once; false: each sequence by itself */
 } BatchOptions;
 
+enum { BATCH_ROWS_MAX = 1 << 22 }; /* packed tokens of one batch */
+
 typedef struct Batch {
     int32_t rows;              /* packed tokens, computed */
     int32_t sequences;         /* scored, in the order of groups and of sequences in them */
@@ -40,6 +42,7 @@ typedef struct Batch {
     size_t memory_bytes;
 } Batch;
 
+/* `batch` starts as {0}. Errors: no sequences, an empty sequence, more than BATCH_ROWS_MAX. */
 MUST_CHECK bool batch_build(Batch *batch, const Group *groups, int32_t count, BatchOptions options,
                             Arena *arena, Err *err);
 void batch_release(Batch *batch);

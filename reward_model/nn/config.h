@@ -40,6 +40,8 @@ enum {
     MODEL_VOCABULARY_MAX = 1 << 20,
     MODEL_HEAD_DIM_MAX = 256,
     MODEL_HEADS_MAX = 1024,
+    MODEL_HIDDEN_MAX = 1 << 18,
+    MODEL_POSITIONS_MAX = 1 << 24,
 };
 
 #endif
