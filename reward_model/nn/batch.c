@@ -63,7 +63,7 @@ static bool arrays_place(Batch *batch, const Sizes *n, Span **spans, Span **scor
 {
     size_t rows = (size_t)n->rows, sequences = (size_t)n->sequences;
     size_t span_bytes = ((size_t)n->spans + sequences) * sizeof(Span);
-    size_t ints = 2 * rows + sequences + 2 * ((size_t)n->trees + 1);
+    size_t ints = 2 * rows + 2 * sequences + 2 * ((size_t)n->trees + 1);
     size_t bytes = span_bytes + ints * sizeof(int32_t);
     if (bytes > batch->memory_bytes) {
         free(batch->memory);
@@ -77,7 +77,8 @@ static bool arrays_place(Batch *batch, const Sizes *n, Span **spans, Span **scor
     batch->ids = (int32_t *)(*scored_spans + sequences);
     batch->positions = batch->ids + rows;
     batch->scored = batch->positions + rows;
-    *trees = batch->scored + sequences;
+    batch->scored_positions = batch->scored + sequences;
+    *trees = batch->scored_positions + sequences;
     *scored_trees = *trees + n->trees + 1;
     return true;
 }
@@ -128,7 +129,8 @@ static void group_put(Writer *w, const Group *group, BatchOptions options)
         span.queries = 1;
         span.offset = length - 1;
         w->scored_spans[w->sequence] = span;
-        w->batch->scored[w->sequence++] = own + length - 1;
+        w->batch->scored[w->sequence] = own + length - 1;
+        w->batch->scored_positions[w->sequence++] = sequence->length - 1;
     }
 }
 

@@ -36,6 +36,7 @@ typedef struct Batch {
     int32_t *ids;              /* [rows] */
     int32_t *positions;        /* [rows] position within its sequence */
     int32_t *scored;           /* [sequences] the row that scores each */
+    int32_t *scored_positions; /* [sequences] and its position */
     AttentionPlan plan;        /* every row asks */
     AttentionPlan scored_plan; /* only the scored rows ask: the last layer */
     void *memory;

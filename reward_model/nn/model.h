@@ -79,7 +79,8 @@ void model_heads_gradient(const Model *model, float *values);
 /* After the last set: copies masters into what the products use. */
 void model_refresh(Model *model);
 
-/* Everything a resumed run needs, as named flat fp32 arrays: masters, LoRA, heads, both moments. */
+/* Everything a resumed run needs beside its base model, as named flat fp32 arrays: masters (or LoRA
+ * pairs), heads and both moments of what trains. */
 typedef struct StateArray {
     char name[96];
     size_t count;

@@ -72,12 +72,12 @@ void module_hub_name(const ModelConfig *config, const Module *module, Role role,
 
 /* ---- the modules ---- */
 
-static Param part(int64_t outputs, int64_t inputs, bool decays, bool trained)
+static Param part(int64_t outputs, int64_t inputs, bool vector, bool trained)
 {
     return (Param){.count = (size_t)(outputs * inputs),
                    .rows = outputs,
                    .columns = inputs,
-                   .decays = decays,
+                   .vector = vector,
                    .trained = trained};
 }
 
@@ -91,14 +91,11 @@ static void module_add(Params *params, const ModelConfig *config, const ModelOpt
     bool trained = full || (kind == KIND_HEAD && options->mode != TRAIN_NOTHING);
     Module *module = &params->modules[params->module_count++];
     *module = (Module){.id = id, .layer = layer};
-    module->parts[ROLE_WEIGHT] = part(shape.outputs, shape.inputs, kind != KIND_NORM, trained);
-    if (shape.bias) { /* of a norm as long as its weight, of a product as its outputs */
-        int64_t length = kind == KIND_NORM ? shape.inputs : shape.outputs;
-        module->parts[ROLE_BIAS] = part(1, length, false, trained);
-    }
+    module->parts[ROLE_WEIGHT] = part(shape.outputs, shape.inputs, kind == KIND_NORM, trained);
+    if (shape.bias) module->parts[ROLE_BIAS] = part(shape.outputs, 1, true, trained);
     if (options->mode == TRAIN_LORA && kind == KIND_PRODUCT) {
-        module->parts[ROLE_LORA_A] = part(options->lora_rank, shape.inputs, true, true);
-        module->parts[ROLE_LORA_B] = part(shape.outputs, options->lora_rank, true, true);
+        module->parts[ROLE_LORA_A] = part(options->lora_rank, shape.inputs, false, true);
+        module->parts[ROLE_LORA_B] = part(shape.outputs, options->lora_rank, false, true);
     }
 }
 
@@ -125,7 +122,7 @@ static void offsets_set(Params *params)
         for (int32_t m = 0; m < params->module_count; m++)
             for (int role = 0; role < ROLES; role++) {
                 Param *p = &params->modules[m].parts[role];
-                int where = !p->trained ? 2 : p->decays ? 0 : 1;
+                int where = !p->trained ? 2 : p->vector ? 1 : 0;
                 if (p->count == 0 || where != pass) continue;
                 p->offset = offset;
                 offset += (p->count + PARAM_ALIGNMENT - 1) / PARAM_ALIGNMENT * PARAM_ALIGNMENT;
@@ -152,15 +149,13 @@ static void hub_add(Params *params, const ModelConfig *config)
         const char *name = module_rows[module->id].hub[families[config->family].hub];
         int32_t pieces = 1;
         for (const char *at = name; at && (at = strchr(at, '|')); at++) pieces++;
-        int64_t row = 0, biases = module->parts[ROLE_BIAS].columns;
+        int64_t row = 0;
         for (int32_t piece = 0; name && piece < pieces; piece++) {
-            bool fused = pieces > 1;
             int64_t length =
-                fused ? piece_rows(config, module, piece) : module->parts[ROLE_WEIGHT].rows;
-            params->hub[params->hub_count++] = (HubPart){m, ROLE_WEIGHT, piece, row, length};
-            if (biases > 0)
-                params->hub[params->hub_count++] =
-                    (HubPart){m, ROLE_BIAS, piece, row, fused ? length : biases};
+                pieces > 1 ? piece_rows(config, module, piece) : module->parts[ROLE_WEIGHT].rows;
+            for (Role role = ROLE_WEIGHT; role <= ROLE_BIAS; role++)
+                if (module->parts[role].count > 0)
+                    params->hub[params->hub_count++] = (HubPart){m, role, piece, row, length};
             row += length;
         }
     }
@@ -205,8 +200,7 @@ int64_t model_config_parameters(const ModelConfig *config)
     for (int32_t id = 0; id < MODULES; id++) {
         ModuleShape shape = module_shape(config, 0, (ModuleId)id);
         if (!shape.present) continue;
-        int64_t bias = module_rows[id].kind == KIND_NORM ? shape.inputs : shape.outputs;
-        int64_t one = shape.outputs * shape.inputs + (shape.bias ? bias : 0);
+        int64_t one = shape.outputs * (shape.inputs + (shape.bias ? 1 : 0));
         total += one * (module_rows[id].in_layer ? config->layers : 1);
     }
     return total;

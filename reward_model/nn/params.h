@@ -22,26 +22,26 @@
       "wte", "embed_in", "embed_tokens")                                                           \
     X(PLACES, "places", TABLE, false, c->positions, c->width, false, c->learned_positions,         \
       "wpe", NULL, NULL)                                                                           \
-    X(NORM1, "norm1", NORM, true, 1, c->width, c->norm == NORM_LAYER, true,                        \
+    X(NORM1, "norm1", NORM, true, c->width, 1, c->norm == NORM_LAYER, true,                        \
       "ln_1", "input_layernorm", "input_layernorm")                                                \
     X(QKV, "qkv", PRODUCT, true, (c->query_heads + 2 * c->key_heads) * c->head_dim, c->width,      \
       c->qkv_bias, true,                                                                           \
       "attn.c_attn", "attention.query_key_value",                                                  \
       "self_attn.q_proj|self_attn.k_proj|self_attn.v_proj")                                        \
-    X(Q_NORM, "q_norm", NORM, true, 1, c->head_dim, false, c->head_norm,                           \
+    X(Q_NORM, "q_norm", NORM, true, c->head_dim, 1, false, c->head_norm,                           \
       NULL, NULL, "self_attn.q_norm")                                                              \
-    X(K_NORM, "k_norm", NORM, true, 1, c->head_dim, false, c->head_norm,                           \
+    X(K_NORM, "k_norm", NORM, true, c->head_dim, 1, false, c->head_norm,                           \
       NULL, NULL, "self_attn.k_norm")                                                              \
     X(OUT, "out", PRODUCT, true, c->width, c->query_heads * c->head_dim, c->output_bias, true,     \
       "attn.c_proj", "attention.dense", "self_attn.o_proj")                                        \
-    X(NORM2, "norm2", NORM, true, 1, c->width, c->norm == NORM_LAYER, true,                        \
+    X(NORM2, "norm2", NORM, true, c->width, 1, c->norm == NORM_LAYER, true,                        \
       "ln_2", "post_attention_layernorm", "post_attention_layernorm")                              \
     X(UP, "up", PRODUCT, true, c->hidden * (c->activation == ACT_SWIGLU ? 2 : 1), c->width,        \
       c->mlp_bias, true,                                                                           \
       "mlp.c_fc", "mlp.dense_h_to_4h", "mlp.gate_proj|mlp.up_proj")                                \
     X(DOWN, "down", PRODUCT, true, c->width, c->hidden, c->mlp_bias, true,                         \
       "mlp.c_proj", "mlp.dense_4h_to_h", "mlp.down_proj")                                          \
-    X(FINAL_NORM, "final_norm", NORM, false, 1, c->width, c->norm == NORM_LAYER, true,             \
+    X(FINAL_NORM, "final_norm", NORM, false, c->width, 1, c->norm == NORM_LAYER, true,             \
       "ln_f", "final_layer_norm", "norm")                                                          \
     X(HEADS, "heads", HEAD, false, h, c->width, false, h > 0, NULL, NULL, NULL)
 
@@ -60,7 +60,8 @@ typedef struct Param {
     size_t offset; /* in masters; in gradients and moments too when trained */
     size_t count;  /* rows · columns; 0: this module has no such part */
     int64_t rows, columns;
-    bool trained, decays; /* rank 2 decays */
+    bool vector;  /* a norm's weight or a bias: [rows, 1]; matrices decay, vectors do not */
+    bool trained; /* has a gradient and moments */
 } Param;
 
 typedef struct Module {

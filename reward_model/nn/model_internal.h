@@ -1,0 +1,150 @@
+/* model_internal.h - what the files of the model share: its layers, and where a pass keeps what.
+ *
+ * One activation arena holds a pass: per layer what the backward pass needs, then scratch that
+ * every layer uses again. Norms and activations are computed again going back.
+ *
+ *   x ── norm1 ── q|k|v ── (head norms) ── rotate ── attention ── out ──(+x)── mid
+ *   mid ── norm2 ── up ── activation ── down ──(+mid)── next        (GPT-NeoX: norm2 of x)
+ *
+ * In a trimmed last layer all rows give keys and values, and only the scored rows ask: their q,
+ * attention, out and MLP. "asked" below is the number of rows that ask. */
+#ifndef AILERON_RM_MODEL_INTERNAL_H
+#define AILERON_RM_MODEL_INTERNAL_H
+
+#include "params.h"
+
+typedef struct Product { /* one linear product with its LoRA addition, if any */
+    int64_t outputs, inputs;
+    Matrix *weight, *lora_a, *lora_b; /* the last two NULL but for LoRA */
+    const float *master, *bias, *master_a, *master_b;
+    float *dweight, *dbias, *da, *db; /* NULL: frozen */
+} Product;
+
+typedef struct Norm {
+    const float *weight, *bias;
+    float *dweight, *dbias; /* NULL: frozen */
+} Norm;
+
+typedef struct Layer {
+    Norm norm1, norm2, q_norm, k_norm;
+    bool trimmed;
+    Product qkv;   /* in a trimmed layer k and v only */
+    Product query; /* of a trimmed layer */
+    Product out, up, down;
+} Layer;
+
+typedef struct Projections {
+    Tensor fused; /* q|k|v, or k|v where q is apart */
+    Tensor q, k, v;
+} Projections;
+
+typedef struct Kept { /* of one layer, until the backward pass */
+    Tensor x;         /* [rows, width] */
+    Tensor asking;    /* x of the rows that ask; x itself unless trimmed */
+    Tensor mid, next; /* [asked, width] */
+    Projections raw;  /* rotated in place unless there are head norms */
+    Tensor attended;  /* [asked, query_heads · head_dim] */
+    float *lse;
+    Tensor hidden; /* [asked, up's outputs] */
+} Kept;
+
+typedef struct Scratch { /* shared by the layers; one for full and one for trimmed layers */
+    Tensor normed, normed_asking, activated, low;
+    Projections turned; /* q and k as attention reads them */
+    float *stats, *q_stats, *k_stats;
+    Tensor dnormed, dnormed_asking, dactivated, dhidden, dattended, dlow;
+    Projections d, dturned;
+} Scratch;
+
+typedef struct Pass {
+    int32_t rows, scored;
+    int32_t *ids, *positions, *scored_rows, *scored_positions; /* device */
+    Kept *layers;                                              /* host */
+    Scratch scratch[2];                                        /* [trimmed] */
+    Tensor dx, dasking; /* the gradient going down the layers */
+    Tensor last, features, scores, dscores, dfeatures, dlast; /* fp32, [scored, …] */
+    float *last_stats;
+    bool kept; /* model_backward may follow */
+} Pass;
+
+struct Model {
+    Device *device;
+    const Ops *ops;
+    ModelConfig config;
+    ModelOptions options;
+    Params params;
+    float *masters, *gradients, *first, *second; /* params.count, then params.trained floats */
+    Layer *layers;
+    Norm final_norm;
+    const float *embed, *places, *heads;
+    float *dembed, *dplaces, *dheads; /* NULL: frozen */
+    Rotary rotary;
+    int32_t rotary_positions; /* rows of its tables */
+    void *arena;
+    size_t arena_bytes;
+    Pass pass;
+    int64_t steps;
+    bool stale;       /* masters have changed since model_refresh */
+    float *staging;   /* host memory for placing tensors, STAGING_FLOATS */
+    float *low_ranks; /* host memory for merging LoRA: A of one module and a row of B */
+    ModelUse use;
+};
+
+enum {
+    STAGING_FLOATS = 1 << 19, /* even, and at least a row of any weight: */
+    LORA_RANK_MAX = 1024,
+};
+static_assert((int)STAGING_FLOATS >= (int)MODEL_HIDDEN_MAX &&
+                  (int)STAGING_FLOATS >= (int)MODEL_HEADS_MAX * (int)MODEL_HEAD_DIM_MAX &&
+                  (int)STAGING_FLOATS >= (int)MODEL_WIDTH_MAX,
+              "a row must fit in staging");
+
+/* ---- model_memory.c ---- */
+
+/* Device memory, counted in model->use; NULL with an error that says for what, how much more was
+ * needed and how much is held. */
+MUST_CHECK void *model_take(Model *model, size_t bytes, const char *what, Arena *arena, Err *err);
+void model_give(Model *model, void *memory, size_t bytes);
+void model_count(Model *model, size_t bytes); /* memory a matrix took */
+/* Lays the pass out for a batch in the arena, which grows when it must. */
+MUST_CHECK bool pass_place(Model *model, const Batch *batch, bool keep, Arena *arena, Err *err);
+/* cos and sin for at least `positions` positions. */
+MUST_CHECK bool rotary_grow(Model *model, int32_t positions, Arena *arena, Err *err);
+
+/* ---- model_product.c ---- */
+
+/* y = x · Wᵀ + bias, or y += …; `low` is scratch for LoRA. */
+void product_forward(Model *model, const Product *product, Tensor y, Tensor x, Accumulate mode,
+                     Tensor low);
+/* dx = dy · W (data NULL: not wanted) and the gradients of what trains. */
+void product_backward(Model *model, const Product *product, Tensor dx, Tensor dy, Tensor x,
+                      Tensor low, Tensor dlow);
+void product_refresh(Model *model, const Product *product, bool all);
+/* q, k and v of a layer as attention reads them: after head norms and rotation. */
+Projections heads_turn(Model *model, const Layer *layer, const Kept *kept, const Scratch *scratch);
+Projections heads_turn_again(Model *model, const Layer *layer, const Kept *kept,
+                             const Scratch *scratch);
+/* scratch->dturned, the gradient of those, to scratch->d; v's is already in place. */
+void heads_turn_back(Model *model, const Layer *layer, const Kept *kept, const Scratch *scratch);
+void norm_forward(Model *model, const Norm *norm, Tensor y, float *stats, Tensor x);
+void norm_backward(Model *model, const Norm *norm, Tensor dx, Accumulate mode, Tensor dy, Tensor x,
+                   const float *stats);
+void attention_count(Model *model, const AttentionPlan *plan, double products);
+Heads attention_heads(const ModelConfig *config);
+
+/* ---- small things ---- */
+
+static inline Tensor tensor_columns(Tensor t, int64_t from, int64_t columns)
+{
+    if (t.data) t.data = (char *)t.data + (size_t)from * dtype_bytes(t.dtype);
+    t.cols = columns;
+    return t;
+}
+
+static inline Tensor tensor_rows(Tensor t, int64_t rows) /* the first rows */
+{
+    t.rows = rows;
+    return t;
+}
+
+#endif

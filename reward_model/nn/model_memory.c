@@ -1,0 +1,182 @@
+/* model_memory.c - the model's device memory: counted, and laid out for a pass. */
+#include "model_internal.h"
+
+/* ---- counted memory ---- */
+
+void model_count(Model *model, size_t bytes)
+{
+    model->use.bytes += bytes;
+    if (model->use.bytes_peak < model->use.bytes) model->use.bytes_peak = model->use.bytes;
+}
+
+void *model_take(Model *model, size_t bytes, const char *what, Arena *arena, Err *err)
+{
+    void *memory = model->ops->alloc(model->device, bytes);
+    if (!memory) {
+        err_set(err, arena, ERR_too_large, NULL,
+                "The device has no memory left: %s need %.3f GiB more, and %.3f GiB are held.",
+                what, (double)bytes / (double)GiB(1), (double)model->use.bytes / (double)GiB(1));
+        return NULL;
+    }
+    model_count(model, bytes);
+    return memory;
+}
+
+void model_give(Model *model, void *memory, size_t bytes)
+{
+    if (!memory) return;
+    model->ops->release(model->device, memory);
+    model->use.bytes -= bytes;
+}
+
+/* ---- the layout: run once over NULL to count, once over the arena to place ---- */
+
+typedef struct Layout {
+    char *base;
+    size_t used;
+    Dtype dtype; /* of activations */
+} Layout;
+
+enum { LAYOUT_ALIGNMENT = 256 };
+
+static void *take(Layout *layout, int64_t count, size_t size)
+{
+    void *at = layout->base ? layout->base + layout->used : NULL;
+    size_t bytes = (size_t)count * size;
+    layout->used += (bytes + LAYOUT_ALIGNMENT - 1) / LAYOUT_ALIGNMENT * LAYOUT_ALIGNMENT;
+    return at;
+}
+
+static Tensor take_tensor(Layout *layout, int64_t rows, int64_t columns, Dtype dtype)
+{
+    void *data = take(layout, rows * columns, dtype_bytes(dtype));
+    return (Tensor){data, rows, columns, columns, dtype};
+}
+
+static Tensor take_rows(Layout *layout, int64_t rows, int64_t columns)
+{
+    return take_tensor(layout, rows, columns, layout->dtype);
+}
+
+static Projections take_projections(Layout *layout, const ModelConfig *c, int64_t rows,
+                                    int64_t asked, bool trimmed)
+{
+    int64_t q = (int64_t)c->query_heads * c->head_dim, k = (int64_t)c->key_heads * c->head_dim;
+    Projections p = {.fused = take_rows(layout, rows, (trimmed ? 0 : q) + 2 * k)};
+    p.q = trimmed ? take_rows(layout, asked, q) : tensor_columns(p.fused, 0, q);
+    p.k = tensor_columns(p.fused, trimmed ? 0 : q, k);
+    p.v = tensor_columns(p.fused, (trimmed ? 0 : q) + k, k);
+    return p;
+}
+
+/* What a layer leaves. Without `keep` the stream x is updated in place. */
+static void place_kept(Layout *layout, const Model *model, const Pass *pass, bool trimmed,
+                       bool keep, Tensor x, Kept *kept)
+{
+    const ModelConfig *c = &model->config;
+    int64_t asked = trimmed ? pass->scored : pass->rows;
+    int64_t up = (int64_t)c->hidden * (c->activation == ACT_SWIGLU ? 2 : 1);
+    kept->x = x;
+    kept->asking = trimmed ? take_rows(layout, asked, c->width) : x;
+    kept->next = keep ? take_rows(layout, asked, c->width) : kept->asking;
+    kept->mid = keep && !c->parallel_residual ? take_rows(layout, asked, c->width) : kept->next;
+    kept->raw = take_projections(layout, c, pass->rows, asked, trimmed);
+    kept->attended = take_rows(layout, asked, (int64_t)c->query_heads * c->head_dim);
+    kept->lse = take(layout, asked * c->query_heads, sizeof(float));
+    kept->hidden = take_rows(layout, asked, up);
+}
+
+static void place_layers(Layout *layout, const Model *model, Pass *pass, bool keep)
+{
+    Tensor x = take_rows(layout, pass->rows, model->config.width);
+    size_t first = layout->used, most = first;
+    for (int32_t l = 0; l < model->config.layers; l++) {
+        if (!keep) layout->used = first; /* every layer in the same place */
+        place_kept(layout, model, pass, model->layers[l].trimmed, keep, x, &pass->layers[l]);
+        x = pass->layers[l].next;
+        if (most < layout->used) most = layout->used;
+    }
+    layout->used = most;
+}
+
+static void place_scratch(Layout *layout, const Model *model, const Pass *pass, bool trimmed,
+                          bool keep, Scratch *s)
+{
+    const ModelConfig *c = &model->config;
+    int64_t rows = pass->rows, asked = trimmed ? pass->scored : rows;
+    int64_t attended = (int64_t)c->query_heads * c->head_dim;
+    int64_t up = (int64_t)c->hidden * (c->activation == ACT_SWIGLU ? 2 : 1);
+    int64_t rank = model->options.mode == TRAIN_LORA ? model->options.lora_rank : 0;
+    *s = (Scratch){0};
+    s->normed = take_rows(layout, rows, c->width);
+    s->normed_asking = trimmed ? take_rows(layout, asked, c->width) : s->normed;
+    s->activated = take_rows(layout, asked, c->hidden);
+    s->low = take_rows(layout, rows, rank);
+    s->stats = take(layout, 2 * rows, sizeof(float));
+    s->q_stats = take(layout, asked * c->query_heads, sizeof(float));
+    s->k_stats = take(layout, rows * c->key_heads, sizeof(float));
+    if (c->head_norm) s->turned = take_projections(layout, c, rows, asked, trimmed);
+    if (!keep) return;
+    s->dnormed = take_rows(layout, rows, c->width);
+    s->dnormed_asking = trimmed ? take_rows(layout, asked, c->width) : s->dnormed;
+    s->dactivated = take_rows(layout, asked, c->hidden);
+    s->dhidden = take_rows(layout, asked, up);
+    s->dattended = take_rows(layout, asked, attended);
+    s->dlow = take_rows(layout, rows, rank);
+    s->d = take_projections(layout, c, rows, asked, trimmed);
+    s->dturned = c->head_norm ? take_projections(layout, c, rows, asked, trimmed) : s->d;
+}
+
+static void place_pass(Layout *layout, const Model *model, Pass *pass, bool keep)
+{
+    int64_t rows = pass->rows, scored = pass->scored, width = model->config.width;
+    pass->ids = take(layout, rows, sizeof(int32_t));
+    pass->positions = take(layout, rows, sizeof(int32_t));
+    pass->scored_rows = take(layout, scored, sizeof(int32_t));
+    pass->scored_positions = take(layout, scored, sizeof(int32_t));
+    Tensor *wide[] = {&pass->last, &pass->features, &pass->dfeatures, &pass->dlast};
+    for (size_t i = 0; i < LEN(wide); i++) *wide[i] = take_tensor(layout, scored, width, DTYPE_F32);
+    pass->scores = take_tensor(layout, scored, model->options.heads, DTYPE_F32);
+    pass->dscores = take_tensor(layout, scored, model->options.heads, DTYPE_F32);
+    pass->last_stats = take(layout, 2 * scored, sizeof(float));
+    place_layers(layout, model, pass, keep);
+    if (keep) {
+        pass->dx = take_rows(layout, rows, width);
+        pass->dasking = take_rows(layout, scored, width);
+    }
+    size_t first = layout->used, most = first;
+    for (int trimmed = 0; trimmed < 2; trimmed++) { /* never in use at once */
+        layout->used = first;
+        place_scratch(layout, model, pass, trimmed, keep, &pass->scratch[trimmed]);
+        if (most < layout->used) most = layout->used;
+    }
+    layout->used = most;
+}
+
+bool pass_place(Model *model, const Batch *batch, bool keep, Arena *arena, Err *err)
+{
+    const Ops *ops = model->ops;
+    Pass *pass = &model->pass;
+    Layout layout = {.dtype = model->device->compute};
+    pass->rows = batch->rows;
+    pass->scored = batch->sequences;
+    pass->kept = false;
+    place_pass(&layout, model, pass, keep);
+    if (layout.used > model->arena_bytes) {
+        model_give(model, model->arena, model->arena_bytes);
+        model->arena_bytes = 0;
+        model->arena = model_take(model, layout.used, "the activations of this batch", arena, err);
+        if (!model->arena) return false;
+        model->arena_bytes = layout.used;
+    }
+    layout.base = model->arena;
+    layout.used = 0;
+    place_pass(&layout, model, pass, keep);
+    size_t rows = (size_t)batch->rows, scored = (size_t)batch->sequences;
+    ops->upload(model->device, pass->ids, batch->ids, rows * sizeof(int32_t));
+    ops->upload(model->device, pass->positions, batch->positions, rows * sizeof(int32_t));
+    ops->upload(model->device, pass->scored_rows, batch->scored, scored * sizeof(int32_t));
+    ops->upload(model->device, pass->scored_positions, batch->scored_positions,
+                scored * sizeof(int32_t));
+    return true;
+}
