@@ -11,19 +11,25 @@ typedef struct Hub {
     const char *directory; /* NULL for --init tiny */
     ModelConfig config;
     Tokenizer *tokenizer;
-    bool has_template;
+    bool has_template;     /* chat is the directory's template */
+    bool unknown_template; /* it has one that is none of ours: the caller asks for --template */
     ChatTemplate chat;
+    bool trained; /* exported by hub_export; then the next three are as given there */
+    bool append_eos;
+    double mean, deviation;
     int32_t heads;          /* score heads in the directory: 0 when there is none */
-    char hash[65];          /* of the weights */
+    char hash[65];          /* of the weights; of nothing for the tiny decoder */
     struct HubFiles *files; /* config.json's text, tensors, the side files to copy */
 } Hub;
 
 /* Reads config.json (unsupported keys are refused by name), tokenizer.json, chat template; maps the
- * weights but copies none. directory NULL: the tiny decoder. */
+ * weights but copies none. directory NULL: the tiny decoder. The ids of BOS and EOS are those of
+ * tokenizer_config.json where it names them, else of config.json. */
 MUST_CHECK bool hub_open(Hub *hub, const char *directory, Arena *arena, Err *err);
 void hub_close(Hub *hub);
 /* Sets every parameter of the model from the directory (all names accounted for, shapes checked,
- * what is missing or left over is an error that names it); heads too when it has them. */
+ * what is missing or left over is an error that names it); heads too when it has them, and then as
+ * many as the model has. The tiny decoder keeps its fresh weights. */
 MUST_CHECK bool hub_load(const Hub *hub, Model *model, Arena *arena, Err *err);
 
 typedef struct HubExport {
@@ -35,8 +41,10 @@ typedef struct HubExport {
     TensorType type;        /* of the stored weights */
 } HubExport;
 /* Writes the directory (each file beside its name, synced, renamed; config.json last): weights with
- * score.weight = the mean of the heads, heads.safetensors with all of them when there are several,
- * config.json with every source key kept, tokenizer files byte for byte but pad_token. */
+ * score.weight = the mean of the heads, aileron/heads.safetensors with all of them when there are
+ * several (in a folder, because others load every *.safetensors beside the weights), config.json
+ * with every source key kept, tokenizer files byte for byte but pad_token; chat_template.jinja is
+ * written when the source has no template or another one than options->chat. */
 MUST_CHECK bool hub_export(const Hub *hub, const Model *model, const char *directory,
                            const HubExport *options, Arena *arena, Err *err);
 /* A pad id that occurs in no text: see trainers.md 3.5; the id GPT-2 shares with its EOS there. */

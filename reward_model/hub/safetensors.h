@@ -15,8 +15,9 @@ typedef struct TensorView {
     TensorType type;
     int32_t rank;
     int64_t shape[TENSOR_RANK_MAX];
-    const void *data;
+    const void *data; /* of any alignment */
     size_t bytes;
+    int32_t file; /* of the shards, by name */
 } TensorView;
 
 typedef struct Safetensors Safetensors;
@@ -41,10 +42,12 @@ typedef struct TensorEntry {
     int32_t rank;
     int64_t shape[TENSOR_RANK_MAX];
 } TensorEntry;
-/* metadata: NULL-terminated list key, value, key, value, …; "format":"pt" is always written. */
+/* metadata: NULL-terminated list key, value, key, value, …; "format":"pt" is always written. The
+ * entries' names are read until safetensors_finish. */
 MUST_CHECK SafetensorsWriter *safetensors_write(const char *path, const TensorEntry *entries,
                                                 size_t count, const char *const *metadata,
                                                 Arena *arena, Err *err);
+/* A finite value that the entry's type cannot hold is an error that names the tensor. */
 MUST_CHECK bool safetensors_put(SafetensorsWriter *writer, size_t index, const float *values,
                                 Arena *arena, Err *err);
 /* finish = false abandons the file. Frees the writer either way. */

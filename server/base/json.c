@@ -11,7 +11,7 @@ enum {
 };
 
 /* jansson nests to 2,048 and makes a heap object of every value, so both are bounded beforehand. */
-static bool scan_limits(Str text, Arena *arena, Err *err)
+static bool scan_limits(Str text, int64_t values_max, Arena *arena, Err *err)
 {
     bool in_string = false;
     int depth = 0;
@@ -33,14 +33,15 @@ static bool scan_limits(Str text, Arena *arena, Err *err)
             return err_set(err, arena, ERR_malformed, NULL, "nested deeper than %d (byte %zu)",
                            JSON_DEPTH_MAX, i + 1);
         }
-        if (values > JSON_VALUES_MAX) {
-            return err_set(err, arena, ERR_malformed, NULL, "more than %d values", JSON_VALUES_MAX);
+        if (values > values_max) {
+            return err_set(err, arena, ERR_malformed, NULL, "more than %lld values",
+                           (long long)values_max);
         }
     }
     return true;
 }
 
-json_t *json_parse(Str text, Arena *arena, Err *err)
+static json_t *parse(Str text, int64_t values_max, size_t flags, Arena *arena, Err *err)
 {
     json_error_t error;
     size_t bad = 0;
@@ -54,8 +55,8 @@ json_t *json_parse(Str text, Arena *arena, Err *err)
                 bad + 1);
         return NULL;
     }
-    if (!scan_limits(text, arena, err)) return NULL;
-    size_t flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY;
+    if (!scan_limits(text, values_max, arena, err)) return NULL;
+    flags |= JSON_REJECT_DUPLICATES | JSON_DECODE_ANY;
     json_t *value = json_loadb(text.ptr, text.len, flags, &error);
     if (value != NULL) return value;
     if (strncmp(error.text, "\\u0000 ", 7) == 0 || strncmp(error.text, "NUL ", 4) == 0)
@@ -71,6 +72,16 @@ json_t *json_parse(Str text, Arena *arena, Err *err)
         err_set(err, arena, ERR_malformed, NULL, "%s (column %d)", error.text, error.column);
     }
     return NULL;
+}
+
+json_t *json_parse(Str text, Arena *arena, Err *err)
+{
+    return parse(text, JSON_VALUES_MAX, 0, arena, err);
+}
+
+json_t *json_parse_file(Str text, int64_t values_max, Arena *arena, Err *err)
+{
+    return parse(text, values_max, JSON_DECODE_INT_AS_REAL, arena, err);
 }
 
 const char *json_pointer(Arena *arena, const char *base, const char *name)

@@ -19,6 +19,9 @@ enum {
 /* Parses one JSON text of any type. On failure returns NULL and fills err (ERR_malformed), saying
  * what and at which column. */
 MUST_CHECK json_t *json_parse(Str text, Arena *arena, Err *err);
+/* The same for a file that another program wrote: values_max instead of JSON_VALUES_MAX, and every
+ * number becomes a real (such files hold whole numbers beyond 64 bits). */
+MUST_CHECK json_t *json_parse_file(Str text, int64_t values_max, Arena *arena, Err *err);
 
 typedef enum JsonKind {
     JSON_FIELD_TEXT,   /* Str*; min..max bytes */

@@ -1,0 +1,41 @@
+/* hub_internal.h - what a Hub keeps of its directory, for loading and for the export. */
+#ifndef AILERON_RM_HUB_INTERNAL_H
+#define AILERON_RM_HUB_INTERNAL_H
+
+#include "config_read.h"
+#include "files.h"
+#include "hub.h"
+
+enum {
+    HUB_SIDE_FILE_MAX = 64 << 20, /* bytes of any file but the weights */
+    HUB_SIDE_FILES = 7,
+};
+
+typedef enum SideFile {
+    SIDE_TOKENIZER,
+    SIDE_TOKENIZER_CONFIG,
+    SIDE_SPECIAL_TOKENS,
+    SIDE_VOCABULARY,
+    SIDE_MERGES,
+    SIDE_ADDED_TOKENS,
+    SIDE_TEMPLATE,
+} SideFile;
+extern const char *const side_file_names[HUB_SIDE_FILES];
+
+struct HubFiles {
+    Buf config;                /* config.json's text */
+    Buf sides[HUB_SIDE_FILES]; /* the tokenizer's files */
+    bool has[HUB_SIDE_FILES];
+    Safetensors *weights; /* NULL: none (--init tiny) */
+    Safetensors *heads;   /* NULL: only score.weight, or none */
+};
+
+/* Fills hub->files, config and tokenizer of the tiny decoder. */
+MUST_CHECK bool hub_open_tiny(Hub *hub, Arena *arena, Err *err);
+/* The prefix of a family's tensors: "model.", "transformer.", "gpt_neox.". */
+const char *hub_prefix(Family family);
+/* True when the name (without prefix) is of something the model does not need: masks, inverse
+ * frequencies, a language-model head. */
+bool hub_ignores(Family family, Str name);
+
+#endif
