@@ -45,13 +45,12 @@ static Norm norm_of(const Model *model, ModuleId id, int32_t layer)
 static Matrix *matrix_of(Model *model, int64_t outputs, int64_t inputs, Arena *arena, Err *err)
 {
     Matrix *matrix = model->ops->matrix_new(model->device, outputs, inputs);
-    if (matrix)
-        model_count(model, model->ops->matrix_bytes(model->device, matrix));
-    else
+    if (!matrix)
         err_set(err, arena, ERR_too_large, NULL,
                 "The device has no memory left: a weight of %lld x %lld needs more, and %.3f GiB "
                 "are held.",
-                (long long)outputs, (long long)inputs, (double)model->use.bytes / (double)GiB(1));
+                (long long)outputs, (long long)inputs,
+                (double)model_use(model).bytes / (double)GiB(1));
     return matrix;
 }
 
@@ -218,21 +217,37 @@ Model *model_new(Device *device, const ModelConfig *config, const ModelOptions *
     return NULL;
 }
 
-static void product_free(const Model *model, Product *p)
+/* Runs `each` over every matrix. */
+static size_t matrices_walk(const Model *model, size_t (*each)(const Model *, Matrix *))
 {
-    Matrix *matrices[] = {p->weight, p->lora_a, p->lora_b};
-    for (size_t i = 0; i < LEN(matrices); i++)
-        if (matrices[i]) model->ops->matrix_free(model->device, matrices[i]);
+    size_t sum = 0;
+    for (int32_t l = 0; model->layers && l < model->config.layers; l++) {
+        const Layer *y = &model->layers[l];
+        const Product *products[] = {&y->qkv, &y->query, &y->out, &y->up, &y->down};
+        for (size_t i = 0; i < LEN(products); i++) {
+            Matrix *matrices[] = {products[i]->weight, products[i]->lora_a, products[i]->lora_b};
+            for (size_t m = 0; m < LEN(matrices); m++)
+                if (matrices[m]) sum += each(model, matrices[m]);
+        }
+    }
+    return sum;
+}
+
+static size_t matrix_give(const Model *model, Matrix *matrix)
+{
+    model->ops->matrix_free(model->device, matrix);
+    return 0;
+}
+
+static size_t matrix_measure(const Model *model, Matrix *matrix)
+{
+    return model->ops->matrix_bytes(model->device, matrix);
 }
 
 void model_free(Model *model)
 {
     if (!model) return;
-    for (int32_t l = 0; model->layers && l < model->config.layers; l++) {
-        Layer *layer = &model->layers[l];
-        Product *products[] = {&layer->qkv, &layer->query, &layer->out, &layer->up, &layer->down};
-        for (size_t i = 0; i < LEN(products); i++) product_free(model, products[i]);
-    }
+    matrices_walk(model, matrix_give);
     void *memory[] = {model->masters, model->gradients, model->first,
                       model->second,  model->arena,     (void *)model->rotary.cosines};
     for (size_t i = 0; i < LEN(memory); i++)
@@ -255,7 +270,13 @@ int32_t model_heads(const Model *model)
     return model->options.heads;
 }
 
+/* Matrices only grow (a backend may lay one out for dx when first asked), so they count whole in
+ * the peak. */
 ModelUse model_use(const Model *model)
 {
-    return model->use;
+    ModelUse use = model->use;
+    size_t matrices = matrices_walk(model, matrix_measure);
+    use.bytes += matrices;
+    use.bytes_peak += matrices;
+    return use;
 }

@@ -87,7 +87,7 @@ struct Model {
     bool stale;       /* masters have changed since model_refresh */
     float *staging;   /* host memory for placing tensors, STAGING_FLOATS */
     float *low_ranks; /* host memory for merging LoRA: A of one module and a row of B */
-    ModelUse use;
+    ModelUse use;     /* without the matrices: see model_use */
 };
 
 enum {
@@ -105,7 +105,6 @@ static_assert((int)STAGING_FLOATS >= (int)MODEL_HIDDEN_MAX &&
  * needed and how much is held. */
 MUST_CHECK void *model_take(Model *model, size_t bytes, const char *what, Arena *arena, Err *err);
 void model_give(Model *model, void *memory, size_t bytes);
-void model_count(Model *model, size_t bytes); /* memory a matrix took */
 /* Lays the pass out for a batch in the arena, which grows when it must. */
 MUST_CHECK bool pass_place(Model *model, const Batch *batch, bool keep, Arena *arena, Err *err);
 /* cos and sin for at least `positions` positions. */

@@ -3,22 +3,18 @@
 
 /* ---- counted memory ---- */
 
-void model_count(Model *model, size_t bytes)
-{
-    model->use.bytes += bytes;
-    if (model->use.bytes_peak < model->use.bytes) model->use.bytes_peak = model->use.bytes;
-}
-
 void *model_take(Model *model, size_t bytes, const char *what, Arena *arena, Err *err)
 {
     void *memory = model->ops->alloc(model->device, bytes);
     if (!memory) {
         err_set(err, arena, ERR_too_large, NULL,
                 "The device has no memory left: %s need %.3f GiB more, and %.3f GiB are held.",
-                what, (double)bytes / (double)GiB(1), (double)model->use.bytes / (double)GiB(1));
+                what, (double)bytes / (double)GiB(1),
+                (double)model_use(model).bytes / (double)GiB(1));
         return NULL;
     }
-    model_count(model, bytes);
+    model->use.bytes += bytes;
+    if (model->use.bytes_peak < model->use.bytes) model->use.bytes_peak = model->use.bytes;
     return memory;
 }
 

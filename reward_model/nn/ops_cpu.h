@@ -48,6 +48,11 @@ void cpu_release(Device *device, void *memory);
 void cpu_upload(Device *device, void *to, const void *from, size_t bytes);
 void cpu_zero(Device *device, void *memory, size_t bytes);
 
+/* The score heads, alike at every level (ops_cpu_score.c). */
+void cpu_score(Device *device, Tensor scores, Tensor features, const float *heads);
+void cpu_score_backward(Device *device, Tensor dfeatures, float *dheads, Tensor dscores,
+                        Tensor features, const float *heads);
+
 /* The tables, best first where the processor allows: see ops.c. */
 extern const Ops cpu_plain_v1, cpu_plain_v3, cpu_plain_v4;
 extern const Ops cpu_dnnl_v1, cpu_dnnl_v3, cpu_dnnl_v4;
@@ -92,6 +97,7 @@ void dnnl_linear_dw(Device *device, float *dw, float *dbias, Tensor dy, Tensor x
 #define cpu_matrix_new         AT_LEVEL(cpu_matrix_new)
 #define cpu_matrix_free        AT_LEVEL(cpu_matrix_free)
 #define cpu_matrix_set         AT_LEVEL(cpu_matrix_set)
+#define cpu_matrix_bytes       AT_LEVEL(cpu_matrix_bytes)
 #define cpu_linear             AT_LEVEL(cpu_linear)
 #define cpu_linear_dx          AT_LEVEL(cpu_linear_dx)
 #define cpu_linear_dw          AT_LEVEL(cpu_linear_dw)
@@ -126,6 +132,7 @@ double cpu_square_sum(Device *device, const float *x, size_t count);
 void cpu_adamw(Device *device, const AdamW *step, float *master, float *first, float *second,
                const float *gradient, size_t count);
 Matrix *cpu_matrix_new(Device *device, int64_t outputs, int64_t inputs);
+size_t cpu_matrix_bytes(const Device *device, const Matrix *matrix);
 void cpu_matrix_free(Device *device, Matrix *matrix);
 void cpu_matrix_set(Device *device, Matrix *matrix, const float *master, float scale);
 void cpu_linear(Device *device, Tensor y, Tensor x, const Matrix *w, const float *bias,

@@ -174,7 +174,7 @@ void cpu_norm_backward(Device *device, NormKind kind, Tensor dx, Accumulate mode
                                   dbias ? own + x.cols : NULL);
         }
     }
-    add_partials(cpu, dweight, partials, blocks.count, step, x.cols);
+    if (dweight) add_partials(cpu, dweight, partials, blocks.count, step, x.cols);
     if (dbias) add_partials(cpu, dbias, partials + x.cols, blocks.count, step, x.cols);
 }
 
@@ -205,7 +205,7 @@ void cpu_head_norm_backward(Device *device, int32_t head_dim, Tensor dx, float *
             norm_segment_backward(s, NORM_RMS, 0, stats[i], SET, weight, own, NULL);
         }
     }
-    add_partials(cpu, dweight, partials, blocks.count, head_dim, head_dim);
+    if (dweight) add_partials(cpu, dweight, partials, blocks.count, head_dim, head_dim);
 }
 
 /* ---- rotary positions ---- */

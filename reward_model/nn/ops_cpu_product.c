@@ -184,6 +184,14 @@ void cpu_matrix_free(Device *device, Matrix *matrix)
     cpu_release(device, matrix);
 }
 
+size_t cpu_matrix_bytes(const Device *device, const Matrix *w)
+{
+    size_t each = dtype_bytes(device->compute);
+    size_t forward = (size_t)(round_up(w->outputs, PANEL) * w->inputs) * each;
+    size_t backward = (size_t)(round_up(w->inputs, PANEL) * w->outputs) * each;
+    return sizeof *w + forward + (w->backward ? backward : 0);
+}
+
 static void store_one(void *to, int64_t at, Dtype type, float x)
 {
     lanes_store_part(to, at, type, 1, lanes_all(x));

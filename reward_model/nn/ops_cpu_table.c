@@ -17,7 +17,8 @@
     .head_norm_backward = cpu_head_norm_backward, .rotate = cpu_rotate,                            \
     .attention = cpu_attention, .attention_backward = cpu_attention_backward,                      \
     .activate = cpu_activate, .activate_backward = cpu_activate_backward,                          \
-    .square_sum = cpu_square_sum, .adamw = cpu_adamw
+    .score = cpu_score, .score_backward = cpu_score_backward, .square_sum = cpu_square_sum,        \
+    .adamw = cpu_adamw
 
 static Device *open_plain(const DeviceOptions *options, Arena *arena, Err *err)
 {
@@ -31,6 +32,7 @@ const Ops cpu_plain_ops = {
     .matrix_new = cpu_matrix_new,
     .matrix_free = cpu_matrix_free,
     .matrix_set = cpu_matrix_set,
+    .matrix_bytes = cpu_matrix_bytes,
     .linear = cpu_linear,
     .linear_dx = cpu_linear_dx,
     .linear_dw = cpu_linear_dw,
