@@ -44,7 +44,7 @@ may()
     case $1 in
     rm/nn | rm/text) echo base ;;
     rm/hub) echo base rm/nn rm/text ;;
-    rm/data) echo base rm/nn rm/text rm/hub ;;
+    rm/data) echo base db formats api . rm/nn rm/text rm/hub ;; # rows as the server exports them
     rm/run | rm/serve | rm/.) echo base rm/nn rm/text rm/hub rm/data rm/run rm/serve rm/. ;;
     base) echo ;;
     stats | http | db) echo base ;;
