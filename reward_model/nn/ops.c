@@ -10,7 +10,11 @@ typedef struct Backend {
 /* A build with CUDA defines it; it answers NULL with an error where no GPU works. */
 __attribute__((weak)) const Ops *cuda_ops_find(Arena *arena, Err *err);
 
+#ifdef HAVE_DNNL
+#define BEST(level) &cpu_dnnl_##level
+#else
 #define BEST(level) &cpu_plain_##level
+#endif
 
 /* "cpu" is the best there is; the others, by level of processor and with plain products, are for
  * tests and for telling where a fault lies. */

@@ -57,16 +57,18 @@ void cpu_score_backward(Device *device, Tensor dfeatures, float *dheads, Tensor 
 extern const Ops cpu_plain_v1, cpu_plain_v3, cpu_plain_v4;
 extern const Ops cpu_dnnl_v1, cpu_dnnl_v3, cpu_dnnl_v4;
 
-/* Products by oneDNN (ops_cpu_dnnl.c), built with HAVE_DNNL. */
-bool dnnl_open(Cpu *cpu, Arena *arena, Err *err);
+/* Products by oneDNN (ops_cpu_dnnl.c), built with HAVE_DNNL. dnnl_linear_dw leaves dbias to the
+ * caller. */
+MUST_CHECK bool dnnl_open(Cpu *cpu, Arena *arena, Err *err);
 void dnnl_close(Cpu *cpu);
 Matrix *dnnl_matrix_new(Device *device, int64_t outputs, int64_t inputs);
+size_t dnnl_matrix_bytes(const Device *device, const Matrix *matrix);
 void dnnl_matrix_free(Device *device, Matrix *matrix);
 void dnnl_matrix_set(Device *device, Matrix *matrix, const float *master, float scale);
 void dnnl_linear(Device *device, Tensor y, Tensor x, const Matrix *w, const float *bias,
                  Accumulate mode);
 void dnnl_linear_dx(Device *device, Tensor dx, Tensor dy, const Matrix *w, Accumulate mode);
-void dnnl_linear_dw(Device *device, float *dw, float *dbias, Tensor dy, Tensor x, float scale);
+void dnnl_linear_dw(Device *device, float *dw, Tensor dy, Tensor x, float scale);
 
 /* ---- names that carry the level: cpu_norm is cpu_norm_v1, cpu_norm_v3 or cpu_norm_v4 ---- */
 

@@ -4,8 +4,6 @@
 
 #define cpu_plain_ops AT_LEVEL(cpu_plain)
 #define cpu_dnnl_ops  AT_LEVEL(cpu_dnnl)
-#define open_plain    AT_LEVEL(cpu_open_plain)
-#define open_dnnl     AT_LEVEL(cpu_open_dnnl)
 
 /* Everything but how to open and the products. */
 #define SHARED_OPS                                                                                 \
@@ -16,9 +14,8 @@
     .norm_backward = cpu_norm_backward, .head_norm = cpu_head_norm,                                \
     .head_norm_backward = cpu_head_norm_backward, .rotate = cpu_rotate,                            \
     .attention = cpu_attention, .attention_backward = cpu_attention_backward,                      \
-    .activate = cpu_activate, .activate_backward = cpu_activate_backward,                          \
-    .score = cpu_score, .score_backward = cpu_score_backward, .square_sum = cpu_square_sum,        \
-    .adamw = cpu_adamw
+    .activate = cpu_activate, .activate_backward = cpu_activate_backward, .score = cpu_score,      \
+    .score_backward = cpu_score_backward, .square_sum = cpu_square_sum, .adamw = cpu_adamw
 
 static Device *open_plain(const DeviceOptions *options, Arena *arena, Err *err)
 {
@@ -37,3 +34,39 @@ const Ops cpu_plain_ops = {
     .linear_dx = cpu_linear_dx,
     .linear_dw = cpu_linear_dw,
 };
+
+#ifdef HAVE_DNNL
+static Device *open_dnnl(const DeviceOptions *options, Arena *arena, Err *err)
+{
+    Device *device = cpu_open(options, &cpu_dnnl_ops, arena, err);
+    if (!device || dnnl_open(cpu_of(device), arena, err)) return device;
+    cpu_close(device);
+    return NULL;
+}
+
+static void close_dnnl(Device *device)
+{
+    if (device) dnnl_close(cpu_of(device));
+    cpu_close(device);
+}
+
+static void linear_dw_dnnl(Device *device, float *dw, float *dbias, Tensor dy, Tensor x,
+                           float scale)
+{
+    dnnl_linear_dw(device, dw, dy, x, scale);
+    if (dbias) cpu_column_sums(device, dbias, dy, scale);
+}
+
+const Ops cpu_dnnl_ops = {
+    SHARED_OPS,
+    .open = open_dnnl,
+    .close = close_dnnl,
+    .matrix_new = dnnl_matrix_new,
+    .matrix_free = dnnl_matrix_free,
+    .matrix_set = dnnl_matrix_set,
+    .matrix_bytes = dnnl_matrix_bytes,
+    .linear = dnnl_linear,
+    .linear_dx = dnnl_linear_dx,
+    .linear_dw = linear_dw_dnnl,
+};
+#endif
