@@ -87,7 +87,7 @@ static void features_forward(Model *model, const Batch *batch)
 
 static bool features_run(Model *model, const Batch *batch, bool keep, Arena *arena, Err *err)
 {
-    int32_t positions;
+    int32_t positions = 0;
     if (!batch_check(model, batch, &positions, arena, err)) return false;
     if (model->stale) model_refresh(model);
     if (!rotary_grow(model, positions, arena, err)) return false;
