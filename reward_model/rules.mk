@@ -5,14 +5,22 @@
 RM_SOURCES := $(wildcard reward_model/*.c reward_model/*/*.c)
 RM_OBJECTS := $(RM_SOURCES:%.c=$(OUT)/%.o)
 RM_LIBRARY := $(OUT)/libaileron_rm.a
-RM_TESTS := $(patsubst %.c,$(OUT)/%,$(wildcard tests/model/test_*.c))
+RM_TESTS := $(patsubst %.c,$(OUT)/%,$(wildcard tests/model/test_*.c tests/model/probe_*.c))
 DNNL := $(if $(wildcard /usr/include/oneapi/dnnl/dnnl.h),yes)
 RM_CFLAGS := -fopenmp $(if $(filter release,$(MODE)),-O3) $(if $(DNNL),-DHAVE_DNNL)
 RM_LIBS := $(if $(DNNL),-ldnnl) -fopenmp $(LIBS)
-$(RM_OBJECTS) $(RM_TESTS:=.o): CFLAGS += $(RM_CFLAGS)
+$(RM_OBJECTS) $(RM_TESTS:=.o) $(RM_PROBES:=.o): CFLAGS += $(RM_CFLAGS)
 # The kernels: a * b + c may be one instruction, and vectors pass between inlined functions only.
 $(OUT)/reward_model/nn/ops_cpu%.o: CFLAGS += -ffp-contract=fast -fno-math-errno \
 	-fno-trapping-math -Wno-psabi
+
+# Character classes and compositions, from Debian's unicode-data.
+UNICODE := $(addprefix /usr/share/unicode/,DerivedAge.txt PropList.txt \
+	DerivedNormalizationProps.txt UnicodeData.txt)
+build/gen/unicode_tables.h: reward_model/text/unicode.awk $(wildcard $(UNICODE))
+	@[ -r $(lastword $(UNICODE)) ] || { echo "the package unicode-data is needed"; exit 1; }
+	@mkdir -p $(@D) && LC_ALL=C awk -f $< $(UNICODE) > $@
+$(OUT)/reward_model/text/unicode.o $(FUZZERS): build/gen/unicode_tables.h
 
 $(OUT)/aileron-rm: $(OUT)/reward_model/main.o $(RM_LIBRARY) $(LIBRARY)
 	$(CC) $(LDFLAGS) -o $@ $^ $(RM_LIBS)
@@ -24,7 +32,8 @@ build/aileron-rm: FORCE
 $(RM_LIBRARY): $(filter-out $(OUT)/reward_model/main.o,$(RM_OBJECTS))
 	@rm -f $@ && ar qcs $@ $^
 
-$(RM_TESTS): $(OUT)/%: $(OUT)/%.o $(SUPPORT) $(RM_LIBRARY) $(LIBRARY)
+c-tests: $(RM_PROBES)
+$(RM_TESTS) $(RM_PROBES): $(OUT)/%: $(OUT)/%.o $(SUPPORT) $(RM_LIBRARY) $(LIBRARY)
 	$(CC) $(LDFLAGS) -o $@ $^ $(CHECK_LIBS) $(RM_LIBS)
 
--include $(RM_OBJECTS:.o=.d) $(RM_TESTS:=.d)
+-include $(RM_OBJECTS:.o=.d) $(RM_TESTS:=.d) $(RM_PROBES:=.d)
