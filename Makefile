@@ -8,7 +8,7 @@ DATA ?= data
 # What the build and the tests need, by their Debian names; nowhere else are they listed.
 BUILD_PACKAGES := gcc libc6-dev libmicrohttpd-dev libjansson-dev libsodium-dev libpq-dev \
 	libcmark-gfm-dev libcmark-gfm-extensions-dev libzstd-dev zlib1g-dev libdnnl-dev \
-	libcurl4-openssl-dev postgresql \
+	libcurl4-openssl-dev unicode-data postgresql \
 	libjs-katex libjs-highlight.js libjs-chart.js fonts-katex gzip
 TEST_PACKAGES := check clang libclang-rt-dev python3 python3-venv chromium chromium-driver \
 	fonts-noto-cjk procps curl
@@ -24,8 +24,8 @@ WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvl
 CFLAGS := -std=c17 -D_GNU_SOURCE -g -fstack-protector-strong -fPIE $(WARNINGS) \
 	$(CFLAGS_MODE_$(MODE)) -Ibuild/gen -I/usr/include/postgresql
 LDFLAGS := -pie -Wl,-z,relro,-z,now $(filter -fsanitize=% --coverage,$(CFLAGS_MODE_$(MODE)))
-LIBS := -lmicrohttpd -lpq -ljansson -lsodium -lcmark-gfm-extensions -lcmark-gfm -lzstd -lz \
-	-lm -lpthread
+LIBS := -lmicrohttpd -lpq -ljansson -lsodium -lcmark-gfm-extensions -lcmark-gfm -lcurl \
+	-lzstd -lz -lm -lpthread
 CHECK_LIBS := -lcheck -lsubunit -lrt
 
 SOURCES := $(wildcard server/*.c server/*/*.c)

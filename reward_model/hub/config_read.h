@@ -13,8 +13,6 @@ MUST_CHECK bool config_read(json_t *root, ModelConfig *config, Arena *arena, Err
 /* The rotary part: rope_theta, rope_scaling, rotary_pct, rotary_emb_base, partial_rotary_factor and
  * transformers 5's rope_parameters; spellings that contradict each other are refused. */
 MUST_CHECK bool config_read_rope(json_t *root, ModelConfig *config, Arena *arena, Err *err);
-/* A config.json of a Llama-shaped model that came from none. */
-void config_write_llama(const ModelConfig *config, Buf *out);
 /* "LlamaForSequenceClassification" and so on. */
 const char *config_architecture(Family family);
 

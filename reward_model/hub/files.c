@@ -14,7 +14,7 @@ static bool failed(const char *path, Arena *arena, Err *err)
                    strerror(errno));
 }
 
-const char *path_join(Arena *arena, const char *directory, const char *name)
+const char *path_under(Arena *arena, const char *directory, const char *name)
 {
     return arena_printf(arena, "%s/%s", directory, name).ptr;
 }

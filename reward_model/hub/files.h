@@ -7,7 +7,7 @@
 #include "../../server/base/err.h"
 
 /* DIRECTORY/NAME in the arena; NULL when there is no room. */
-const char *path_join(Arena *arena, const char *directory, const char *name);
+const char *path_under(Arena *arena, const char *directory, const char *name);
 /* Appends the file's bytes; more than text->max is an error. ERR_not_found when it is not there. */
 MUST_CHECK bool file_read(const char *path, Buf *text, Arena *arena, Err *err);
 /* Writes PATH.new, syncs it, renames it to PATH and syncs the directory. */

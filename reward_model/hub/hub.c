@@ -23,7 +23,7 @@ typedef struct Opening {
 
 static const char *path_of(const Opening *o, const char *name)
 {
-    const char *path = path_join(o->arena, o->hub->directory, name);
+    const char *path = path_under(o->arena, o->hub->directory, name);
     return path != NULL ? path : name;
 }
 

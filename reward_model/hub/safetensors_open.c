@@ -141,7 +141,7 @@ static bool open_shards(Safetensors *tensors, const char *directory, const char 
     tensors->files = calloc(count, sizeof *tensors->files);
     if (tensors->files == NULL) return refuse_file(path, arena, err, "out of memory");
     for (size_t i = 0; i < count; i++) {
-        const char *file = path_join(arena, directory, names[i]);
+        const char *file = path_under(arena, directory, names[i]);
         if (file == NULL || !add_file(tensors, file, names[i], arena, err)) return false;
     }
     return sort_views(tensors, path, arena, err) && check_index(tensors, map, path, arena, err);
@@ -151,7 +151,7 @@ static bool open_index(Safetensors *tensors, const char *directory, Arena *arena
 {
     Buf text;
     Err why = {0};
-    const char *path = path_join(arena, directory, index_name);
+    const char *path = path_under(arena, directory, index_name);
     buf_init(&text, SAFETENSORS_INDEX_MAX);
     bool ok = path != NULL && file_read(path, &text, arena, err);
     if (ok) {
@@ -175,8 +175,8 @@ static bool open_single(Safetensors *tensors, const char *path, const char *name
 
 static bool open_directory(Safetensors *tensors, const char *directory, Arena *arena, Err *err)
 {
-    const char *single = path_join(arena, directory, single_name);
-    const char *index = path_join(arena, directory, index_name);
+    const char *single = path_under(arena, directory, single_name);
+    const char *index = path_under(arena, directory, index_name);
     if (single == NULL || index == NULL)
         return err_set(err, arena, ERR_internal, NULL, "out of memory for %s", directory);
     if (access(single, F_OK) == 0) return open_single(tensors, single, single_name, arena, err);

@@ -14,7 +14,7 @@ static char folder[] = "/tmp/aileron-safetensors-XXXXXX";
 
 static const char *in_folder(const char *name)
 {
-    return path_join(&arena, folder, name);
+    return path_under(&arena, folder, name);
 }
 
 static void put_file(const char *name, Str text)
