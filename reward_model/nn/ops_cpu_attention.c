@@ -1,106 +1,455 @@
-/* ops_cpu_attention.c - attention over spans: a shared prompt in full, then one's own rows. */
+/* ops_cpu_attention.c - attention over spans: a shared prompt in full, then one's own rows.
+ *
+ * A block is some queries of a span with all query heads that share one key head; its rows are
+ * (query, head) pairs. Keys come by in blocks too, so no matrix of all pairs ever exists (Dao et
+ * al., FlashAttention, 2022). Scores are kept as [key, row]: sixteen rows go side by side, and the
+ * largest and the sum of each are taken straight down, without sums across a vector.
+ *
+ *   forward:   S = K·Qᵀ   P = e^(S - max)   O = Σ Pᵀ·V / Σ P   lse = max + log Σ P
+ *   backward:  P = e^(S - lse)   dP = V·dOᵀ   dS = P·(dP - Σ dO·O)
+ *              dV += P·dO   dK += dS·Q   dQ += dSᵀ·K
+ *
+ * All in fp32. Q is scaled as it is loaded, so that S needs no scale. */
 #include <math.h>
-#include "ops_cpu_simd.h"
+#include <omp.h>
+#include "ops_cpu_tile.h"
 
-/* One head of one row. */
-INLINE char *head_at(Tensor x, int64_t row, int64_t head, int64_t head_dim)
+enum {
+    HEAD_DIM_MAX = 1024,
+    KEYS = 96,      /* of a block */
+    QUERIES = 64,   /* of a block at most */
+    ROWS_GOAL = 96, /* of a block, where one query's heads are not more already */
+};
+
+/* What the whole call has in common. */
+typedef struct Frame {
+    const AttentionPlan *plan;
+    const Heads *heads;
+    Tensor q, k, v, out, dout, dq, dk, dv;
+    float *lse;
+    int64_t e, wide;  /* head_dim, and as a multiple of 16 */
+    int64_t group;    /* query heads that share a key head */
+    int64_t queries;  /* of a block */
+    int64_t rows;     /* of a block at most, a multiple of 16 */
+    int64_t keys_max; /* of a tree; backward */
+} Frame;
+
+/* Queries first … first + queries of a span, for one key head. */
+typedef struct Block {
+    const Span *span;
+    int64_t kv, first, queries;
+    int64_t rows, padded; /* (query, head) pairs; as a multiple of 16 */
+} Block;
+
+/* A run of keys: rows `row` … of the key tensor. Own keys are numbered from `number`. */
+typedef struct Run {
+    int64_t row, count, number;
+    bool own;
+} Run;
+
+static int64_t up(int64_t n)
 {
-    return (char *)row_at(x, row) + (size_t)(head * head_dim) * dtype_bytes(x.dtype);
+    return (n + LANES - 1) / LANES * LANES;
 }
 
-/* The key row of the j-th thing a query of the span sees. */
-INLINE int64_t key_row(const Span *span, int64_t j)
+static Frame frame_of(const AttentionPlan *plan, const Heads *heads)
 {
-    return j < span->context_length ? span->context + j : span->own + j - span->context_length;
+    assert(heads->head_dim > 0 && heads->head_dim <= HEAD_DIM_MAX);
+    assert(heads->query_heads % heads->key_heads == 0);
+    Frame f = {.plan = plan, .heads = heads, .e = heads->head_dim, .wide = up(heads->head_dim)};
+    f.group = heads->query_heads / heads->key_heads;
+    f.queries = ROWS_GOAL / f.group;
+    if (f.queries < 1) f.queries = 1;
+    if (f.queries > QUERIES) f.queries = QUERIES;
+    f.rows = up(f.queries * f.group);
+    return f;
 }
 
-INLINE float dot(const void *a, Dtype a_type, const void *b, Dtype b_type, int64_t count)
+static Block block_of(const Frame *f, const Span *span, int64_t kv, int64_t first)
+{
+    int64_t left = span->queries - first;
+    Block b = {.span = span, .kv = kv, .first = first};
+    b.queries = left < f->queries ? left : f->queries;
+    b.rows = b.queries * f->group;
+    b.padded = up(b.rows);
+    return b;
+}
+
+/* The run of keys after `seen` keys of those that the block's last query sees; count 0: no more. */
+static Run run_after(const Block *b, int64_t seen)
+{
+    const Span *s = b->span;
+    Run run = {.row = s->context + seen, .count = s->context_length - seen};
+    if (run.count <= 0) {
+        run.own = true;
+        run.number = seen - s->context_length;
+        run.row = s->own + run.number;
+        run.count = s->offset + b->first + b->queries - run.number;
+    }
+    if (run.count > KEYS) run.count = KEYS;
+    return run;
+}
+
+/* ---- rows in and out ---- */
+
+INLINE void *head_at(Tensor x, int64_t row, int64_t head, int64_t e)
+{
+    return (char *)row_at(x, row) + (size_t)(head * e) * dtype_bytes(x.dtype);
+}
+
+/* to[wide] = factor · from[e], zeros after. */
+static void load_head(float *to, const void *from, Dtype dtype, int64_t e, float factor)
+{
+    if (dtype == DTYPE_F32) {
+        for (int64_t c = 0; c < e; c += LANES) {
+            lanes_store(to, c, DTYPE_F32, factor * lanes_load_part(from, c, DTYPE_F32, e - c));
+        }
+    } else {
+        for (int64_t c = 0; c < e; c += LANES) {
+            lanes_store(to, c, DTYPE_F32, factor * lanes_load_part(from, c, DTYPE_BF16, e - c));
+        }
+    }
+}
+
+static void store_head(void *to, Dtype dtype, const float *from, int64_t e, float factor)
+{
+    for (int64_t c = 0; c < e; c += LANES) {
+        lanes_store_part(to, c, dtype, e - c, factor * lanes_load(from, c, DTYPE_F32));
+    }
+}
+
+/* The block's rows of a query-side tensor: to[padded, wide], rows beyond the last are zero. */
+static void load_queries(const Frame *f, const Block *b, float *to, Tensor x, float factor)
+{
+    for (int64_t r = 0; r < b->rows; r++) {
+        int64_t row = b->span->query + b->first + r / f->group;
+        int64_t head = b->kv * f->group + r % f->group;
+        load_head(to + r * f->wide, head_at(x, row, head, f->e), x.dtype, f->e, factor);
+    }
+    memset(to + b->rows * f->wide, 0, (size_t)((b->padded - b->rows) * f->wide) * sizeof *to);
+}
+
+/* to[wide, padded] = from[padded, wide]ᵀ */
+static void turn(const Frame *f, const Block *b, float *to, const float *from)
+{
+    for (int64_t r = 0; r < b->padded; r += LANES) {
+        for (int64_t c = 0; c < f->wide; c += LANES) {
+            transpose_16(to + c * b->padded + r, b->padded, from + r * f->wide + c, f->wide);
+        }
+    }
+}
+
+static void load_keys(const Frame *f, float *to, Tensor x, int64_t row, int64_t count, int64_t kv)
+{
+    for (int64_t j = 0; j < count; j++) {
+        load_head(to + j * f->wide, head_at(x, row + j, kv, f->e), x.dtype, f->e, 1);
+    }
+}
+
+/* ---- what a row may see ---- */
+
+/* For the sixteen rows from r: the number within the run of the last key each may see. */
+static LanesInt last_seen(const Frame *f, const Block *b, const Run *run, int64_t r)
+{
+    LanesInt last;
+    for (int i = 0; i < LANES; i++) {
+        int64_t see = b->span->offset + b->first + (r + i) / f->group - run->number;
+        last[i] = !run->own || see > KEYS ? KEYS : (int32_t)see;
+    }
+    return last;
+}
+
+/* Whether every row sees the whole run. */
+static bool all_seen(const Block *b, const Run *run)
+{
+    return !run->own || b->span->offset + b->first >= run->number + run->count - 1;
+}
+
+/* ---- forward ---- */
+
+/* Scratch of a thread. */
+typedef struct Forward {
+    float *queries, *turned; /* [rows, wide], [wide, rows] */
+    float *keys;             /* [KEYS, wide], also for values */
+    float *scores;           /* [KEYS, rows] */
+    float *sums;             /* [rows, wide]: Σ e^(s - most) · v */
+    float *most, *total;     /* [rows] */
+} Forward;
+
+static int64_t forward_floats(const Frame *f)
+{
+    return f->rows * f->wide * 3 + KEYS * f->wide + KEYS * f->rows + 2 * f->rows;
+}
+
+static Forward forward_place(const Frame *f, float *at)
+{
+    Forward w = {.queries = at, .turned = at + f->rows * f->wide};
+    w.sums = w.turned + f->rows * f->wide;
+    w.keys = w.sums + f->rows * f->wide;
+    w.scores = w.keys + KEYS * f->wide;
+    w.most = w.scores + KEYS * f->rows;
+    w.total = w.most + f->rows;
+    return w;
+}
+
+/* Scores to e^(score - most) for sixteen rows; returns what earlier sums shrink by. */
+static Lanes soften(const Frame *f, const Block *b, const Run *run, const Forward *w, int64_t r)
+{
+    float *scores = w->scores + r;
+    Lanes before = lanes_load(w->most, r, DTYPE_F32), most = before, total = {0};
+    if (!all_seen(b, run)) {
+        LanesInt last = last_seen(f, b, run, r);
+        for (int32_t j = 0; j < run->count; j++) {
+            Lanes s = lanes_load(scores, j * b->padded, DTYPE_F32);
+            s = lanes_choose(last < j, lanes_all(-INFINITY), s);
+            lanes_store(scores, j * b->padded, DTYPE_F32, s);
+        }
+    }
+    for (int64_t j = 0; j < run->count; j++) {
+        Lanes s = lanes_load(scores, j * b->padded, DTYPE_F32);
+        most = lanes_choose(s > most, s, most);
+    }
+    for (int64_t j = 0; j < run->count; j++) {
+        Lanes p = lanes_exp(lanes_load(scores, j * b->padded, DTYPE_F32) - most);
+        lanes_store(scores, j * b->padded, DTYPE_F32, p);
+        total += p;
+    }
+    Lanes shrink = lanes_exp(before - most);
+    total += lanes_load(w->total, r, DTYPE_F32) * shrink;
+    lanes_store(w->most, r, DTYPE_F32, most);
+    lanes_store(w->total, r, DTYPE_F32, total);
+    return shrink;
+}
+
+/* Takes one run of keys into the sums. */
+static void forward_run(const Frame *f, const Block *b, const Run *run, const Forward *w)
+{
+    load_keys(f, w->keys, f->k, run->row, run->count, b->kv);
+    multiply(w->scores, b->padded, (Left){w->keys, f->wide, 1}, w->turned, b->padded, run->count,
+             b->padded, f->e, SET);
+    for (int64_t r = 0; r < b->padded; r += LANES) {
+        Lanes shrink = soften(f, b, run, w, r);
+        for (int i = 0; i < LANES; i++) {
+            if (shrink[i] == 1) continue;
+            float *sum = w->sums + (r + i) * f->wide;
+            for (int64_t c = 0; c < f->wide; c += LANES) {
+                lanes_store(sum, c, DTYPE_F32, shrink[i] * lanes_load(sum, c, DTYPE_F32));
+            }
+        }
+    }
+    load_keys(f, w->keys, f->v, run->row, run->count, b->kv);
+    multiply(w->sums, f->wide, (Left){w->scores, 1, b->padded}, w->keys, f->wide, b->rows, f->wide,
+             run->count, ADD);
+}
+
+static void forward_block(const Frame *f, const Block *b, const Forward *w)
+{
+    load_queries(f, b, w->queries, f->q, f->heads->scale);
+    turn(f, b, w->turned, w->queries);
+    memset(w->sums, 0, (size_t)(b->padded * f->wide) * sizeof *w->sums);
+    for (int64_t r = 0; r < b->padded; r++) w->most[r] = -INFINITY, w->total[r] = 0;
+    int64_t seen = 0;
+    for (Run run = run_after(b, 0); run.count > 0; run = run_after(b, seen)) {
+        forward_run(f, b, &run, w);
+        seen += run.count;
+    }
+    for (int64_t r = 0; r < b->rows; r++) {
+        int64_t row = b->span->query + b->first + r / f->group;
+        int64_t head = b->kv * f->group + r % f->group;
+        store_head(head_at(f->out, row, head, f->e), f->out.dtype, w->sums + r * f->wide, f->e,
+                   1 / w->total[r]);
+        f->lse[row * f->heads->query_heads + head] = w->most[r] + logf(w->total[r]);
+    }
+}
+
+/* Every block is one thread's from begin to end, so the bits do not depend on the threads. */
+void cpu_attention(Device *device, const AttentionPlan *plan, const Heads *heads, Tensor out,
+                   float *lse, Tensor q, Tensor k, Tensor v)
+{
+    Cpu *cpu = cpu_of(device);
+    Frame f = frame_of(plan, heads);
+    f.q = q, f.k = k, f.v = v, f.out = out, f.lse = lse;
+    int64_t each = up(forward_floats(&f)), longest = 0;
+    for (int32_t s = 0; s < plan->span_count; s++) {
+        if (plan->spans[s].queries > longest) longest = plan->spans[s].queries;
+    }
+    int64_t blocks = (longest + f.queries - 1) / f.queries;
+    float *scratch = cpu_scratch(cpu, SLOT_THREADS, (size_t)(each * cpu->threads) * sizeof(float));
+    if (!scratch) return;
+#pragma omp parallel num_threads(cpu->threads)
+    {
+        Forward own = forward_place(&f, scratch + each * omp_get_thread_num());
+#pragma omp for schedule(dynamic) collapse(3)
+        for (int32_t s = 0; s < plan->span_count; s++) {
+            for (int32_t kv = 0; kv < heads->key_heads; kv++) {
+                for (int64_t i = 0; i < blocks; i++) {
+                    if (i * f.queries >= plan->spans[s].queries) continue;
+                    Block b = block_of(&f, &plan->spans[s], kv, i * f.queries);
+                    forward_block(&f, &b, &own);
+                }
+            }
+        }
+    }
+}
+
+/* ---- backward: a thread takes one key head of a tree, so that sums into keys have one owner ----
+ */
+
+typedef struct Backward {
+    float *q, *dout, *q_turned, *dout_turned; /* [rows, wide] and turned */
+    float *dq;                                /* [rows, wide] */
+    float *p, *ds;                            /* [KEYS, rows] */
+    float *lse, *along;                       /* [rows]; along: Σ dO·O */
+    float *k, *v, *dk, *dv;                   /* [keys_max, wide], the tree's rows from `begin` */
+    int64_t begin;
+} Backward;
+
+static int64_t backward_floats(const Frame *f)
+{
+    return f->rows * f->wide * 5 + 2 * KEYS * f->rows + 2 * f->rows + f->keys_max * f->wide * 4;
+}
+
+static Backward backward_place(const Frame *f, float *at)
+{
+    int64_t size = f->rows * f->wide, keys = f->keys_max * f->wide;
+    Backward w = {.q = at, .dout = at + size, .q_turned = at + 2 * size};
+    w.dout_turned = at + 3 * size;
+    w.dq = at + 4 * size;
+    w.p = at + 5 * size;
+    w.ds = w.p + KEYS * f->rows;
+    w.lse = w.ds + KEYS * f->rows;
+    w.along = w.lse + f->rows;
+    w.k = w.along + f->rows;
+    w.v = w.k + keys;
+    w.dk = w.v + keys;
+    w.dv = w.dk + keys;
+    return w;
+}
+
+static float dot(const float *a, const float *b, int64_t wide)
 {
     Lanes sum = {0};
-    for (int64_t c = 0; c < count; c += LANES) {
-        sum += lanes_load_part(a, c, a_type, count - c) * lanes_load_part(b, c, b_type, count - c);
+    for (int64_t c = 0; c < wide; c += LANES) {
+        sum += lanes_load(a, c, DTYPE_F32) * lanes_load(b, c, DTYPE_F32);
     }
     return lanes_sum(sum);
 }
 
-/* to += factor · from */
-INLINE void add_scaled(float *to, const void *from, Dtype type, int64_t count, float factor)
+static void backward_load(const Frame *f, const Block *b, const Backward *w)
 {
-    for (int64_t c = 0; c < count; c += LANES) {
-        int64_t n = count - c;
-        Lanes x = lanes_load_part(to, c, DTYPE_F32, n);
-        lanes_store_part(to, c, DTYPE_F32, n, x + factor * lanes_load_part(from, c, type, n));
+    load_queries(f, b, w->dq, f->out, 1); /* for the sums only */
+    load_queries(f, b, w->dout, f->dout, 1);
+    for (int64_t r = 0; r < b->padded; r++) {
+        int64_t row = b->span->query + b->first + r / f->group;
+        int64_t head = b->kv * f->group + r % f->group;
+        w->along[r] = dot(w->dout + r * f->wide, w->dq + r * f->wide, f->wide);
+        /* rows beyond the last have no part in anything */
+        w->lse[r] = r < b->rows ? f->lse[row * f->heads->query_heads + head] : INFINITY;
     }
+    load_queries(f, b, w->q, f->q, f->heads->scale);
+    turn(f, b, w->q_turned, w->q);
+    turn(f, b, w->dout_turned, w->dout);
+    memset(w->dq, 0, (size_t)(b->padded * f->wide) * sizeof *w->dq);
 }
 
-enum { HEAD_DIM_MAX = 256 };
-
-static void attend_one(const Span *span, const Heads *heads, int64_t i, int64_t h, Tensor out,
-                       float *lse, Tensor q, Tensor k, Tensor v)
+/* p: scores to probabilities; ds: their gradients to the scores' gradients. */
+static void differentiate(const Frame *f, const Block *b, const Run *run, const Backward *w)
 {
-    int64_t e = heads->head_dim, kv = h / (heads->query_heads / heads->key_heads);
-    int64_t seen = span->context_length + span->offset + i + 1, row = span->query + i;
-    float sum[HEAD_DIM_MAX] = {0}, most = -INFINITY, total = 0;
-    for (int64_t j = 0; j < seen; j++) {
-        int64_t at = key_row(span, j);
-        float logit =
-            heads->scale * dot(head_at(q, row, h, e), q.dtype, head_at(k, at, kv, e), k.dtype, e);
-        if (logit > most) {
-            float shrink = expf(most - logit);
-            for (int64_t c = 0; c < e; c++) sum[c] *= shrink;
-            total *= shrink;
-            most = logit;
-        }
-        float p = expf(logit - most);
-        total += p;
-        add_scaled(sum, head_at(v, at, kv, e), v.dtype, e, p);
-    }
-    for (int64_t c = 0; c < e; c++) sum[c] /= total;
-    lse[row * heads->query_heads + h] = most + logf(total);
-    for (int64_t c = 0; c < e; c += LANES) {
-        lanes_store_part(head_at(out, row, h, e), c, out.dtype, e - c,
-                         lanes_load_part(sum, c, DTYPE_F32, e - c));
-    }
-}
-
-void cpu_attention(Device *device, const AttentionPlan *plan, const Heads *heads, Tensor out,
-                   float *lse, Tensor q, Tensor k, Tensor v)
-{
-    assert(heads->head_dim <= HEAD_DIM_MAX && heads->query_heads % heads->key_heads == 0);
-    int64_t work = (int64_t)plan->span_count * heads->query_heads;
-#pragma omp parallel for schedule(dynamic) num_threads(cpu_of(device)->threads)
-    for (int64_t w = 0; w < work; w++) {
-        const Span *span = &plan->spans[w / heads->query_heads];
-        for (int64_t i = 0; i < span->queries; i++) {
-            attend_one(span, heads, i, w % heads->query_heads, out, lse, q, k, v);
+    bool all = all_seen(b, run);
+    for (int64_t r = 0; r < b->padded; r += LANES) {
+        Lanes lse = lanes_load(w->lse, r, DTYPE_F32), along = lanes_load(w->along, r, DTYPE_F32);
+        LanesInt last = last_seen(f, b, run, r);
+        for (int32_t j = 0; j < run->count; j++) {
+            float *p = w->p + j * b->padded + r, *ds = w->ds + j * b->padded + r;
+            Lanes x = lanes_exp(lanes_load(p, 0, DTYPE_F32) - lse);
+            if (!all) x = lanes_choose(last < j, (Lanes){0}, x);
+            lanes_store(p, 0, DTYPE_F32, x);
+            lanes_store(ds, 0, DTYPE_F32, x * (lanes_load(ds, 0, DTYPE_F32) - along));
         }
     }
 }
 
-/* The gradients of one query head of one query; dk and dv [key_rows, Hk·e] fp32. */
-static void attend_one_backward(const Span *span, const Heads *heads, int64_t i, int64_t h,
-                                Tensor dq, float *dk, float *dv, Tensor dout, Tensor out,
-                                const float *lse, Tensor q, Tensor k, Tensor v)
+static void backward_run(const Frame *f, const Block *b, const Run *run, const Backward *w)
 {
-    int64_t e = heads->head_dim, kv = h / (heads->query_heads / heads->key_heads);
-    int64_t seen = span->context_length + span->offset + i + 1, row = span->query + i;
-    const char *d = head_at(dout, row, h, e), *query = head_at(q, row, h, e);
-    float sum[HEAD_DIM_MAX] = {0}, level = lse[row * heads->query_heads + h];
-    float along = dot(d, dout.dtype, head_at(out, row, h, e), out.dtype, e);
-    for (int64_t j = 0; j < seen; j++) {
-        int64_t at = key_row(span, j);
-        const char *key = head_at(k, at, kv, e);
-        float p = expf(heads->scale * dot(query, q.dtype, key, k.dtype, e) - level);
-        float dp = dot(d, dout.dtype, head_at(v, at, kv, e), v.dtype, e);
-        float ds = p * (dp - along) * heads->scale;
-        size_t own = (size_t)((at * heads->key_heads + kv) * e);
-        add_scaled(sum, key, k.dtype, e, ds);
-        add_scaled(dk + own, query, q.dtype, e, ds);
-        add_scaled(dv + own, d, dout.dtype, e, p);
+    int64_t at = (run->row - w->begin) * f->wide, n = run->count, rows = b->padded;
+    multiply(w->p, rows, (Left){w->k + at, f->wide, 1}, w->q_turned, rows, n, rows, f->e, SET);
+    multiply(w->ds, rows, (Left){w->v + at, f->wide, 1}, w->dout_turned, rows, n, rows, f->e, SET);
+    differentiate(f, b, run, w);
+    multiply(w->dv + at, f->wide, (Left){w->p, rows, 1}, w->dout, f->wide, n, f->wide, b->rows,
+             ADD);
+    multiply(w->dk + at, f->wide, (Left){w->ds, rows, 1}, w->q, f->wide, n, f->wide, b->rows, ADD);
+    multiply(w->dq, f->wide, (Left){w->ds, 1, rows}, w->k + at, f->wide, b->rows, f->wide, n, ADD);
+}
+
+static void backward_block(const Frame *f, const Block *b, const Backward *w)
+{
+    backward_load(f, b, w);
+    int64_t seen = 0;
+    for (Run run = run_after(b, 0); run.count > 0; run = run_after(b, seen)) {
+        backward_run(f, b, &run, w);
+        seen += run.count;
     }
-    for (int64_t c = 0; c < e; c += LANES) {
-        lanes_store_part(head_at(dq, row, h, e), c, dq.dtype, e - c,
-                         lanes_load_part(sum, c, DTYPE_F32, e - c));
+    for (int64_t r = 0; r < b->rows; r++) {
+        int64_t row = b->span->query + b->first + r / f->group;
+        int64_t head = b->kv * f->group + r % f->group;
+        store_head(head_at(f->dq, row, head, f->e), f->dq.dtype, w->dq + r * f->wide, f->e,
+                   f->heads->scale);
+    }
+}
+
+/* The rows of keys from the first to the last that a tree uses. */
+static Run tree_keys(const AttentionPlan *plan, int32_t tree)
+{
+    int64_t begin = plan->key_rows, end = 0;
+    for (int32_t n = plan->tree_begin[tree]; n < plan->tree_begin[tree + 1]; n++) {
+        const Span *s = &plan->spans[n];
+        int64_t own_end = s->own + s->offset + s->queries;
+        int64_t context_end = s->context + s->context_length;
+        if (s->own < begin) begin = s->own;
+        if (s->context_length && s->context < begin) begin = s->context;
+        if (own_end > end) end = own_end;
+        if (s->context_length && context_end > end) end = context_end;
+    }
+    return (Run){.row = begin, .count = end > begin ? end - begin : 0};
+}
+
+static void store_keys(const Frame *f, const Backward *w, int64_t kv, int64_t row, int64_t count)
+{
+    for (int64_t j = row; j < row + count; j++) {
+        int64_t at = (j - w->begin) * f->wide;
+        store_head(head_at(f->dk, j, kv, f->e), f->dk.dtype, w->dk + at, f->e, 1);
+        store_head(head_at(f->dv, j, kv, f->e), f->dv.dtype, w->dv + at, f->e, 1);
+    }
+}
+
+static void backward_tree(const Frame *f, int32_t tree, int64_t kv, Backward *w)
+{
+    Run keys = tree_keys(f->plan, tree);
+    size_t bytes = (size_t)(keys.count * f->wide) * sizeof(float);
+    const Span *spans = f->plan->spans + f->plan->tree_begin[tree];
+    int32_t count = f->plan->tree_begin[tree + 1] - f->plan->tree_begin[tree];
+    w->begin = keys.row;
+    load_keys(f, w->k, f->k, keys.row, keys.count, kv);
+    load_keys(f, w->v, f->v, keys.row, keys.count, kv);
+    memset(w->dk, 0, bytes);
+    memset(w->dv, 0, bytes);
+    for (int32_t s = 0; s < count; s++) {
+        for (int64_t i = 0; i < spans[s].queries; i += f->queries) {
+            Block b = block_of(f, &spans[s], kv, i);
+            backward_block(f, &b, w);
+        }
+    }
+    for (int32_t s = 0; s < count; s++) {
+        store_keys(f, w, kv, spans[s].own, spans[s].offset + spans[s].queries);
+        store_keys(f, w, kv, spans[s].context, spans[s].context_length);
+    }
+}
+
+static void zero_rows(const Cpu *cpu, Tensor x)
+{
+#pragma omp parallel for schedule(static) num_threads(cpu->threads)
+    for (int64_t r = 0; r < x.rows; r++) {
+        memset(row_at(x, r), 0, (size_t)x.cols * dtype_bytes(x.dtype));
     }
 }
 
@@ -108,30 +457,25 @@ void cpu_attention_backward(Device *device, const AttentionPlan *plan, const Hea
                             Tensor dq, Tensor dk, Tensor dv, Tensor dout, Tensor out,
                             const float *lse, Tensor q, Tensor k, Tensor v)
 {
-    assert(heads->head_dim <= HEAD_DIM_MAX && heads->query_heads % heads->key_heads == 0);
     Cpu *cpu = cpu_of(device);
-    int64_t group = heads->query_heads / heads->key_heads;
-    int64_t cols = (int64_t)heads->key_heads * heads->head_dim;
-    size_t bytes = (size_t)(plan->key_rows * cols) * sizeof(float);
-    float *sums = cpu_scratch(cpu, SLOT_RESULT, 2 * bytes);
-    if (!sums) return;
-    memset(sums, 0, 2 * bytes);
-    float *sums_v = sums + plan->key_rows * cols;
-#pragma omp parallel for schedule(dynamic) collapse(2) num_threads(cpu->threads)
+    Frame f = frame_of(plan, heads);
+    f.q = q, f.k = k, f.v = v, f.out = out, f.lse = (float *)(uintptr_t)lse;
+    f.dq = dq, f.dk = dk, f.dv = dv, f.dout = dout;
     for (int32_t t = 0; t < plan->trees; t++) {
-        for (int64_t kv = 0; kv < heads->key_heads; kv++) {
-            for (int32_t s = plan->tree_begin[t]; s < plan->tree_begin[t + 1]; s++) {
-                for (int64_t h = kv * group; h < (kv + 1) * group; h++) {
-                    for (int64_t i = 0; i < plan->spans[s].queries; i++) {
-                        attend_one_backward(&plan->spans[s], heads, i, h, dq, sums, sums_v, dout,
-                                            out, lse, q, k, v);
-                    }
-                }
-            }
+        int64_t keys = tree_keys(plan, t).count;
+        if (keys > f.keys_max) f.keys_max = keys;
+    }
+    int64_t each = up(backward_floats(&f));
+    float *scratch = cpu_scratch(cpu, SLOT_THREADS, (size_t)(each * cpu->threads) * sizeof(float));
+    if (!scratch) return;
+    zero_rows(cpu, dk);
+    zero_rows(cpu, dv);
+#pragma omp parallel num_threads(cpu->threads)
+    {
+        Backward own = backward_place(&f, scratch + each * omp_get_thread_num());
+#pragma omp for schedule(dynamic) collapse(2)
+        for (int32_t t = 0; t < plan->trees; t++) {
+            for (int32_t kv = 0; kv < heads->key_heads; kv++) backward_tree(&f, t, kv, &own);
         }
     }
-    Tensor from = {.data = sums, .rows = plan->key_rows, .cols = cols, .stride = cols};
-    cpu_convert(device, dk, from);
-    from.data = sums_v;
-    cpu_convert(device, dv, from);
 }

@@ -4,17 +4,9 @@
  * as panels of PANEL columns; a STRIP x PANEL tile of C stays in registers while k runs. Each tile
  * is summed by one thread in the order of k, so the bits do not depend on the threads. */
 #include <omp.h>
-#include "ops_cpu_simd.h"
+#include "ops_cpu_tile.h"
 
-#if defined __AVX512F__
-enum { STRIP = 12, PANEL_LANES = 2 };
-#elif defined __AVX2__
-enum { STRIP = 6, PANEL_LANES = 1 };
-#else
-enum { STRIP = 2, PANEL_LANES = 1 };
-#endif
 enum {
-    PANEL = PANEL_LANES * LANES,
     BLOCK_STRIPS = 48 / STRIP, /* rows a thread packs at a time */
     BLOCK_PANELS = 512 / PANEL,
     ROWS_AT_ONCE = 512, /* of the long sums of linear_dw, so that packed strips stay in cache */
@@ -47,21 +39,6 @@ static int64_t round_up(int64_t n, int64_t to)
 }
 
 /* ---- the kernel ---- */
-
-INLINE void tile(Lanes acc[STRIP][PANEL_LANES], const float *strip, const void *panel, Dtype type,
-                 int64_t step, int64_t k)
-{
-    for (int i = 0; i < STRIP; i++) {
-        for (int j = 0; j < PANEL_LANES; j++) acc[i][j] = (Lanes){0};
-    }
-    for (int64_t p = 0; p < k; p++) {
-        Lanes b[PANEL_LANES];
-        for (int j = 0; j < PANEL_LANES; j++) b[j] = lanes_load(panel, p * step + j * LANES, type);
-        for (int i = 0; i < STRIP; i++) {
-            for (int j = 0; j < PANEL_LANES; j++) acc[i][j] += strip[p * STRIP + i] * b[j];
-        }
-    }
-}
 
 static void tile_store(Lanes acc[STRIP][PANEL_LANES], const Product *w, int64_t row, int64_t col)
 {
@@ -129,11 +106,12 @@ static void product_block(const Product *w, float *scratch, int64_t block, int64
             panel = last, type = DTYPE_F32, step = PANEL;
         }
         for (int64_t s = 0; s < count; s++) {
-            Lanes acc[STRIP][PANEL_LANES];
+            Lanes acc[STRIP][PANEL_LANES] = {0};
+            Left a = {strips + s * STRIP * w->k, 1, STRIP};
             if (type == DTYPE_F32) {
-                tile(acc, strips + s * STRIP * w->k, panel, DTYPE_F32, step, w->k);
+                tile(STRIP, PANEL_LANES, acc, a, (Right){panel, step, DTYPE_F32}, w->k);
             } else {
-                tile(acc, strips + s * STRIP * w->k, panel, DTYPE_BF16, step, w->k);
+                tile(STRIP, PANEL_LANES, acc, a, (Right){panel, step, DTYPE_BF16}, w->k);
             }
             tile_store(acc, w, begin + s * STRIP, p * PANEL);
         }
