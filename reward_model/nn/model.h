@@ -92,6 +92,14 @@ void model_state_set(Model *model, int32_t index, const float *values); /* then 
 int64_t model_step_count(const Model *model);
 void model_step_count_set(Model *model, int64_t steps);
 
+/* The lines of the list in params.h that this model has, for the report: all layers together. */
+typedef struct ModelPart {
+    const char *name; /* "embed", "qkv", … */
+    int64_t parameters, trained;
+} ModelPart;
+int32_t model_parts(const Model *model);
+ModelPart model_part(const Model *model, int32_t index);
+
 typedef struct ModelUse { /* for progress, MFU and the memory message */
     size_t bytes;         /* held now */
     size_t bytes_peak;

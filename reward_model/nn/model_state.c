@@ -1,4 +1,5 @@
-/* model_state.c - what a resumed run needs: every part that trains, with both its moments. */
+/* model_state.c - what a resumed run needs: every part that trains, with both its moments; and what
+ * the report says of them. */
 #include <stdio.h>
 #include "model_internal.h"
 
@@ -87,4 +88,35 @@ int64_t model_step_count(const Model *model)
 void model_step_count_set(Model *model, int64_t steps)
 {
     model->steps = steps;
+}
+
+/* ---- the report ---- */
+
+static ModelPart part_sum(const Model *model, ModuleId id)
+{
+    ModelPart sum = {.name = module_name(id)};
+    for (int32_t m = 0; m < model->params.module_count; m++)
+        for (Role role = ROLE_WEIGHT; role < ROLES; role++) {
+            const Param *p = &model->params.modules[m].parts[role];
+            if (model->params.modules[m].id != id) continue;
+            sum.parameters += (int64_t)p->count;
+            if (p->trained) sum.trained += (int64_t)p->count;
+        }
+    return sum;
+}
+
+int32_t model_parts(const Model *model)
+{
+    int32_t count = 0;
+    for (int32_t id = 0; id < MODULES; id++) count += part_sum(model, (ModuleId)id).parameters > 0;
+    return count;
+}
+
+ModelPart model_part(const Model *model, int32_t index)
+{
+    for (int32_t id = 0; id < MODULES; id++) {
+        ModelPart part = part_sum(model, (ModuleId)id);
+        if (part.parameters > 0 && index-- == 0) return part;
+    }
+    return (ModelPart){0};
 }

@@ -1,13 +1,6 @@
-/* model_tensors.c - parameters by their hub names: our rows to the hub's layout and back.
- *
- *   plain        [outputs, inputs], rows of a fused weight
- *   transposed   GPT-2's Conv1D: [inputs, outputs]
- *   interleaved  GPT-NeoX's query_key_value: rows (head, {q, k, v}, head_dim); ours ({q, k, v}, …)
- *
- * A tensor moves in blocks of whole rows of ours through model->staging. */
+/* model_tensors.c - parameters by their hub names: our rows to the hub's layout and back (see
+ * Placement), in blocks of whole rows of ours through model->staging. */
 #include "model_internal.h"
-
-typedef enum Placement { PLAIN, TRANSPOSED, INTERLEAVED } Placement;
 
 typedef struct Block { /* rows of ours */
     const Module *module;
@@ -21,15 +14,6 @@ static const Module *hub_module(const Model *model, const HubPart *part)
     return &model->params.modules[part->module];
 }
 
-static Placement placement(const Model *model, const HubPart *part)
-{
-    ModuleId id = hub_module(model, part)->id;
-    bool weight = part->role == ROLE_WEIGHT;
-    if (model->config.family == FAMILY_GPT2 && weight && module_kind(id) == KIND_PRODUCT)
-        return TRANSPOSED;
-    return model->config.family == FAMILY_NEOX && id == MODULE_QKV ? INTERLEAVED : PLAIN;
-}
-
 /* The next block from `row` of the part; false after the last. */
 static bool block_next(const Model *model, const HubPart *part, int64_t row, Block *block)
 {
@@ -40,7 +24,7 @@ static bool block_next(const Model *model, const HubPart *part, int64_t row, Blo
     if (row >= end) return false;
     block->rows = STAGING_FLOATS / param->columns;
     block->tensor_row = row - part->row;
-    if (placement(model, part) == INTERLEAVED) { /* one head's q, k or v at a time */
+    if (part->placement == INTERLEAVED) { /* one head's q, k or v at a time */
         int64_t e = model->config.head_dim, heads = model->config.query_heads;
         int64_t which = row / (heads * e), head = row / e % heads, within = row % e;
         if (block->rows > e - within) block->rows = e - within;
@@ -109,7 +93,7 @@ static void part_read(const Model *model, const HubPart *part, const float *from
         model->ops->download(model->device, model->staging, from + b.param->offset + row * length,
                              (size_t)(b.rows * length) * sizeof(float));
         if (merge) block_merge(model, &b, model->staging);
-        block_to_hub(placement(model, part), &b, model->staging, values);
+        block_to_hub(part->placement, &b, model->staging, values);
     }
 }
 
@@ -132,7 +116,7 @@ HubTensor model_tensor(const Model *model, int32_t index)
     const Module *module = hub_module(model, part);
     const Param *param = &module->parts[part->role];
     HubTensor tensor = {.rank = param->vector ? 1 : 2, .shape = {part->rows, param->columns}};
-    if (placement(model, part) == TRANSPOSED) {
+    if (part->placement == TRANSPOSED) {
         tensor.shape[0] = param->columns;
         tensor.shape[1] = part->rows;
     }
@@ -147,7 +131,7 @@ void model_tensor_set(Model *model, int32_t index, const float *values)
     Block b;
     for (int64_t row = part->row; block_next(model, part, row, &b); row += b.rows) {
         int64_t length = b.param->columns;
-        block_from_hub(placement(model, part), &b, model->staging, values);
+        block_from_hub(part->placement, &b, model->staging, values);
         model->ops->upload(model->device, model->masters + b.param->offset + row * length,
                            model->staging, (size_t)(b.rows * length) * sizeof(float));
     }

@@ -27,10 +27,13 @@ static const ModuleRow module_rows[MODULES] = {
 static const struct {
     int hub; /* of ModuleRow.hub */
     const char *prefix, *layers;
+    Placement products, qkv; /* weights of products; weight and bias of the fused q, k, v */
 } families[] = {
-    [FAMILY_GPT2] = {0, "transformer.", "h"}, [FAMILY_NEOX] = {1, "gpt_neox.", "layers"},
-    [FAMILY_LLAMA] = {2, "model.", "layers"}, [FAMILY_QWEN2] = {2, "model.", "layers"},
-    [FAMILY_QWEN3] = {2, "model.", "layers"},
+    [FAMILY_GPT2] = {0, "transformer.", "h", TRANSPOSED, PLAIN},
+    [FAMILY_NEOX] = {1, "gpt_neox.", "layers", PLAIN, INTERLEAVED},
+    [FAMILY_LLAMA] = {2, "model.", "layers", PLAIN, PLAIN},
+    [FAMILY_QWEN2] = {2, "model.", "layers", PLAIN, PLAIN},
+    [FAMILY_QWEN3] = {2, "model.", "layers", PLAIN, PLAIN},
 };
 
 static ModuleShape module_shape(const ModelConfig *c, int32_t h, ModuleId id)
@@ -142,6 +145,14 @@ static int64_t piece_rows(const ModelConfig *config, const Module *module, int32
     return (piece == 0 ? config->query_heads : config->key_heads) * (int64_t)config->head_dim;
 }
 
+static Placement placement(const ModelConfig *config, ModuleId id, Role role)
+{
+    Placement products = families[config->family].products;
+    if (module_rows[id].kind == KIND_PRODUCT && role == ROLE_WEIGHT && products != PLAIN)
+        return products;
+    return id == MODULE_QKV ? families[config->family].qkv : PLAIN;
+}
+
 static void hub_add(Params *params, const ModelConfig *config)
 {
     for (int32_t m = 0; m < params->module_count; m++) {
@@ -155,7 +166,8 @@ static void hub_add(Params *params, const ModelConfig *config)
                 pieces > 1 ? piece_rows(config, module, piece) : module->parts[ROLE_WEIGHT].rows;
             for (Role role = ROLE_WEIGHT; role <= ROLE_BIAS; role++)
                 if (module->parts[role].count > 0)
-                    params->hub[params->hub_count++] = (HubPart){m, role, piece, row, length};
+                    params->hub[params->hub_count++] =
+                        (HubPart){m, role, piece, row, length, placement(config, module->id, role)};
             row += length;
         }
     }

@@ -70,12 +70,20 @@ typedef struct Module {
     Param parts[ROLES];
 } Module;
 
+/* How the hub lays a tensor out, beside our rows:
+ *   plain        [outputs, inputs], some rows of a fused weight
+ *   transposed   GPT-2's Conv1D: [inputs, outputs]
+ *   interleaved  GPT-NeoX's query_key_value: rows (head, {q, k, v}, head_dim); ours ({q, k, v}, …)
+ */
+typedef enum Placement { PLAIN, TRANSPOSED, INTERLEAVED } Placement;
+
 /* One hub tensor: `rows` of our part, from `row`. */
 typedef struct HubPart {
     int32_t module;
     Role role;
     int32_t piece; /* of a name with "|" */
     int64_t row, rows;
+    Placement placement;
 } HubPart;
 
 typedef struct Params {

@@ -72,10 +72,11 @@ static void run_device(Probe *p, const char *rest)
 
 #define MEMBERS(X)                                                                                 \
     X(vocabulary)                                                                                  \
-    X(width) X(layers) X(query_heads) X(key_heads) X(head_dim) X(hidden) X(positions)              \
-        X(norm_epsilon) X(learned_positions) X(parallel_residual) X(head_norm) X(qkv_bias)         \
-            X(output_bias) X(mlp_bias) X(rotary_dims) X(rope_theta) X(rope_factor) X(rope_low)     \
-                X(rope_high) X(rope_original_positions) X(initializer_range)
+    X(width)                                                                                       \
+    X(layers) X(query_heads) X(key_heads) X(head_dim) X(hidden) X(positions) X(norm_epsilon)       \
+        X(learned_positions) X(parallel_residual) X(head_norm) X(qkv_bias) X(output_bias)          \
+            X(mlp_bias) X(rotary_dims) X(rope_theta) X(rope_factor) X(rope_low) X(rope_high)       \
+                X(rope_original_positions) X(initializer_range)
 
 static void member_set(Probe *p, const char *name, double value)
 {

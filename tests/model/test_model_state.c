@@ -149,6 +149,32 @@ START_TEST(fresh_weights_have_their_deviations)
 }
 END_TEST
 
+START_TEST(parts_add_up_to_the_model)
+{
+    World w = world_open(DTYPE_F32, true);
+    EACH_CONFIG(c)
+    for (TrainMode mode = TRAIN_NOTHING; mode <= TRAIN_HEADS; mode++) {
+        Model *model = fresh(&w, c, mode, 1);
+        int64_t all = 0, trained = 0, states = 0, heads = HEADS * c->width;
+        for (int32_t i = 0; i < model_parts(model); i++) {
+            all += model_part(model, i).parameters;
+            trained += model_part(model, i).trained;
+            for (int32_t k = 0; k < i; k++)
+                ck_assert_str_ne(model_part(model, i).name, model_part(model, k).name);
+        }
+        for (int32_t i = 0; i < model_states(model); i++)
+            states += (int64_t)model_state(model, i).count;
+        ck_assert_int_eq(states, 3 * trained);
+        int64_t base = model_config_parameters(c) + heads, added = all - base;
+        ck_assert_int_eq(mode == TRAIN_LORA, added > 0);
+        const int64_t want[] = {0, base, added + heads, heads};
+        ck_assert_int_eq(trained, want[mode]);
+        model_free(model);
+    }
+    world_close(&w);
+}
+END_TEST
+
 START_TEST(tensors_come_back_as_they_were_set)
 {
     World w = world_open(DTYPE_F32, true);
@@ -357,7 +383,7 @@ END_TEST
 
 UNIT_MAIN("model_state", two_runs_of_a_seed_are_bit_identical, a_resumed_run_goes_on_bit_for_bit,
           draws_depend_on_nothing_but_seed_stream_and_index, fresh_weights_have_their_deviations,
-          tensors_come_back_as_they_were_set, configs_that_do_not_fit_are_refused_by_name,
-          options_out_of_range_are_refused_by_name,
+          parts_add_up_to_the_model, tensors_come_back_as_they_were_set,
+          configs_that_do_not_fit_are_refused_by_name, options_out_of_range_are_refused_by_name,
           tokens_and_positions_beyond_the_tables_are_refused,
           numbers_that_are_not_finite_change_nothing, a_lack_of_memory_is_an_error_with_numbers)
