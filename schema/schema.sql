@@ -232,7 +232,8 @@ CREATE FUNCTION public.settings_full(settings jsonb) RETURNS jsonb
              "strength_levels": 3, "ties": true, "both_bad": true, "cannot_judge": true,
              "rationale": "optional", "edits": true, "criteria": [], "ratings": null, "flags": [],
              "overlap": 1, "lease_seconds": 900, "gold_share": 0, "repeat_share": 0,
-             "mirror_share": 0, "policy": "queue", "show_own_progress": true}'::jsonb || settings $$;
+             "mirror_share": 0, "policy": "queue", "show_own_progress": true,
+             "session_seconds": 1800, "pair_share": 0, "pair_model": "", "retention_days": 0}'::jsonb || settings $$;
 
 CREATE FUNCTION public.slot_to_index(shown smallint[], slot text) RETURNS smallint
     LANGUAGE sql IMMUTABLE STRICT
@@ -374,6 +375,23 @@ CREATE TABLE public.annotator (
     name text NOT NULL
 );
 
+CREATE TABLE public.answer (
+    project_id integer NOT NULL,
+    id uuid NOT NULL,
+    turn_id uuid NOT NULL,
+    conversation_id uuid NOT NULL,
+    impression_id uuid,
+    edit_of uuid,
+    model text NOT NULL,
+    content text NOT NULL,
+    message json,
+    digest uuid NOT NULL,
+    finish text NOT NULL,
+    detail json,
+    xid bigint NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL
+);
+
 CREATE TABLE public.assignment (
     project_id integer NOT NULL,
     annotator_id uuid NOT NULL,
@@ -430,6 +448,17 @@ CREATE TABLE public.completion (
     CONSTRAINT completion_content_size CHECK ((octet_length(content) <= 1048576))
 );
 
+CREATE TABLE public.conversation (
+    project_id integer NOT NULL,
+    id uuid NOT NULL,
+    surface text NOT NULL,
+    end_user_id uuid,
+    named_id uuid,
+    key_id uuid,
+    confidence real NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL
+);
+
 CREATE TABLE public.feedback (
     project_id integer NOT NULL,
     id uuid NOT NULL,
@@ -477,6 +506,26 @@ CREATE TABLE public.invite (
     used integer DEFAULT 0 NOT NULL,
     CONSTRAINT invite_token_valid CHECK ((length(token_hash) = 32)),
     CONSTRAINT invite_uses_valid CHECK ((uses_left >= 0))
+);
+
+CREATE TABLE public.label (
+    project_id integer NOT NULL,
+    rule text NOT NULL,
+    answer_id uuid NOT NULL,
+    other_id uuid DEFAULT '00000000-0000-0000-0000-000000000000'::uuid NOT NULL,
+    value smallint NOT NULL,
+    confidence real NOT NULL,
+    events uuid[] NOT NULL
+);
+
+CREATE TABLE public.label_build (
+    project_id integer NOT NULL,
+    rule text NOT NULL,
+    version smallint NOT NULL,
+    boundary_xid bigint NOT NULL,
+    labels bigint NOT NULL,
+    hash bytea NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL
 );
 
 CREATE TABLE public.lease_cursor (
@@ -533,6 +582,12 @@ CREATE TABLE public.session (
     CONSTRAINT session_token_valid CHECK ((length(token_hash) = 32))
 );
 
+CREATE TABLE public.session_cursor (
+    project_id integer NOT NULL,
+    xid bigint NOT NULL,
+    answer_id uuid NOT NULL
+);
+
 CREATE TABLE public.sign_in_link (
     token_hash bytea NOT NULL,
     account_id uuid NOT NULL,
@@ -555,6 +610,34 @@ CREATE TABLE public.snapshot (
     CONSTRAINT snapshot_name_valid CHECK ((name ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$'::text))
 );
 
+CREATE TABLE public.turn (
+    project_id integer NOT NULL,
+    id uuid NOT NULL,
+    conversation_id uuid NOT NULL,
+    parent_id uuid,
+    depth smallint NOT NULL,
+    has_user boolean NOT NULL,
+    messages json NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE public.upstream (
+    project_id integer NOT NULL,
+    id uuid NOT NULL,
+    name text NOT NULL,
+    url text NOT NULL,
+    sealed_key bytea,
+    models text[] DEFAULT '{}'::text[] NOT NULL,
+    priority smallint DEFAULT 0 NOT NULL,
+    timeout_ms integer DEFAULT 600000 NOT NULL,
+    concurrency integer DEFAULT 1024 NOT NULL,
+    disabled boolean DEFAULT false NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT upstream_limits_valid CHECK ((((timeout_ms >= 100) AND (timeout_ms <= 3600000)) AND ((concurrency >= 1) AND (concurrency <= 100000)))),
+    CONSTRAINT upstream_name_valid CHECK ((name ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$'::text)),
+    CONSTRAINT upstream_url_valid CHECK (((url = 'demo:'::text) OR ((url ~ '^https?://[^[:space:]]+$'::text) AND (length(url) <= 500))))
+);
+
 ALTER TABLE ONLY public.account
     ADD CONSTRAINT account_login_unique UNIQUE (login);
 
@@ -566,6 +649,9 @@ ALTER TABLE ONLY public.annotator
 
 ALTER TABLE ONLY public.annotator
     ADD CONSTRAINT annotator_pkey PRIMARY KEY (project_id, id);
+
+ALTER TABLE ONLY public.answer
+    ADD CONSTRAINT answer_pkey PRIMARY KEY (project_id, id);
 
 ALTER TABLE ONLY public.api_key
     ADD CONSTRAINT api_key_pkey PRIMARY KEY (project_id, id);
@@ -585,6 +671,9 @@ ALTER TABLE ONLY public.comparison
 ALTER TABLE ONLY public.completion
     ADD CONSTRAINT completion_pkey PRIMARY KEY (project_id, id);
 
+ALTER TABLE ONLY public.conversation
+    ADD CONSTRAINT conversation_pkey PRIMARY KEY (project_id, id);
+
 ALTER TABLE ONLY public.feedback
     ADD CONSTRAINT feedback_pkey PRIMARY KEY (project_id, id);
 
@@ -593,6 +682,12 @@ ALTER TABLE ONLY public.impression
 
 ALTER TABLE ONLY public.invite
     ADD CONSTRAINT invite_pkey PRIMARY KEY (project_id, id);
+
+ALTER TABLE ONLY public.label_build
+    ADD CONSTRAINT label_build_pkey PRIMARY KEY (project_id, rule);
+
+ALTER TABLE ONLY public.label
+    ADD CONSTRAINT label_pkey PRIMARY KEY (project_id, rule, answer_id, other_id);
 
 ALTER TABLE ONLY public.lease_cursor
     ADD CONSTRAINT lease_cursor_pkey PRIMARY KEY (project_id, annotator_id, priority);
@@ -621,6 +716,9 @@ ALTER TABLE ONLY public.prompt
 ALTER TABLE ONLY public.schema_migration
     ADD CONSTRAINT schema_migration_pkey PRIMARY KEY (name);
 
+ALTER TABLE ONLY public.session_cursor
+    ADD CONSTRAINT session_cursor_pkey PRIMARY KEY (project_id);
+
 ALTER TABLE ONLY public.session
     ADD CONSTRAINT session_pkey PRIMARY KEY (token_hash);
 
@@ -633,6 +731,21 @@ ALTER TABLE ONLY public.snapshot
 ALTER TABLE ONLY public.snapshot
     ADD CONSTRAINT snapshot_pkey PRIMARY KEY (project_id, id);
 
+ALTER TABLE ONLY public.turn
+    ADD CONSTRAINT turn_pkey PRIMARY KEY (project_id, id);
+
+ALTER TABLE ONLY public.upstream
+    ADD CONSTRAINT upstream_name_unique UNIQUE (project_id, name);
+
+ALTER TABLE ONLY public.upstream
+    ADD CONSTRAINT upstream_pkey PRIMARY KEY (project_id, id);
+
+CREATE INDEX answer_conversation ON public.answer USING btree (project_id, conversation_id, id);
+
+CREATE INDEX answer_ledger ON public.answer USING btree (project_id, xid, id);
+
+CREATE INDEX answer_turn ON public.answer USING btree (project_id, turn_id, id);
+
 CREATE INDEX api_key_id ON public.api_key USING btree (id);
 
 CREATE UNIQUE INDEX api_key_token ON public.api_key USING btree (token_hash);
@@ -642,6 +755,8 @@ CREATE INDEX assignment_expiry ON public.assignment USING btree (expires_at) WHE
 CREATE INDEX audit_project ON public.audit USING btree (project_id, id);
 
 CREATE INDEX comparison_open ON public.comparison USING btree (project_id, priority DESC, queued_xid, id) WHERE (taken < wanted);
+
+CREATE INDEX conversation_user ON public.conversation USING btree (project_id, end_user_id, id DESC);
 
 CREATE INDEX feedback_annotator ON ONLY public.feedback USING btree (project_id, annotator_id, id);
 
@@ -654,6 +769,8 @@ CREATE UNIQUE INDEX invite_token ON public.invite USING btree (token_hash);
 CREATE INDEX member_account ON public.member USING btree (account_id, project_id);
 
 CREATE INDEX session_account ON public.session USING btree (account_id);
+
+CREATE INDEX turn_parent ON public.turn USING btree (project_id, parent_id, at) WHERE (parent_id IS NOT NULL);
 
 CREATE TRIGGER audit_append_only BEFORE DELETE OR UPDATE ON public.audit FOR EACH ROW EXECUTE FUNCTION public.refuse_change();
 
@@ -670,6 +787,9 @@ ALTER TABLE ONLY public.api_key
 ALTER TABLE ONLY public.invite
     ADD CONSTRAINT invite_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.project(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY public.label_build
+    ADD CONSTRAINT label_build_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.project(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY public.member
     ADD CONSTRAINT member_account_id_fkey FOREIGN KEY (account_id) REFERENCES public.account(id) ON DELETE CASCADE;
 
@@ -682,9 +802,15 @@ ALTER TABLE ONLY public.model
 ALTER TABLE ONLY public.session
     ADD CONSTRAINT session_account_id_fkey FOREIGN KEY (account_id) REFERENCES public.account(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY public.session_cursor
+    ADD CONSTRAINT session_cursor_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.project(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY public.sign_in_link
     ADD CONSTRAINT sign_in_link_account_id_fkey FOREIGN KEY (account_id) REFERENCES public.account(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.snapshot
     ADD CONSTRAINT snapshot_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.project(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.upstream
+    ADD CONSTRAINT upstream_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.project(id) ON DELETE CASCADE;
 

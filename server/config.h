@@ -16,6 +16,7 @@
     X(TEXT, trusted_proxies, "trusted-proxies", "", "addresses whose X-Forwarded-* headers count") \
     X(INT, connections, "connections", "4096", "most open client connections")                     \
     X(INT, rate_limit, "rate-limit", "500", "requests a second of one caller; 0: no rate limits")  \
+    X(TEXT, gateway_ack, "gateway-ack", "commit", "commit: answers end once recorded; or stream")  \
     X(TEXT, log_level, "log-level", "info", "debug, info, warn or error")
 
 typedef struct Config {

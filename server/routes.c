@@ -51,7 +51,15 @@ const Route routes[] = {
     {METHOD_POST, "/api/v1/projects/{slug}/keys", key_create, ROLE_OWNER, KiB(4), RATE_WRITE,
      ROUTE_NO_GZIP},
     {METHOD_DELETE, "/api/v1/projects/{slug}/keys/{id}", key_delete, ROLE_OWNER, 0, RATE_WRITE, 0},
+    {METHOD_GET, "/api/v1/projects/{slug}/upstreams", upstream_list, ROLE_OWNER, 0, RATE_READ, 0},
+    {METHOD_POST, "/api/v1/projects/{slug}/upstreams", upstream_create, ROLE_OWNER, KiB(32),
+     RATE_WRITE, ROUTE_NO_GZIP},
+    {METHOD_DELETE, "/api/v1/projects/{slug}/upstreams/{id}", upstream_delete, ROLE_OWNER, 0,
+     RATE_WRITE, 0},
     {METHOD_GET, "/api/v1/projects/{slug}/audit", audit_list, ROLE_OWNER, 0, RATE_READ, 0},
+
+    {METHOD_POST, "/openai/v1/chat/completions", openai_chat, ROLE_USER, MiB(15), RATE_GATEWAY, 0},
+    {METHOD_GET, "/openai/v1/models", openai_models, ROLE_USER, 0, RATE_READ, 0},
 
     {METHOD_POST, "/api/v1/projects/{slug}/leases", lease_create, ROLE_ANNOTATOR, KiB(1),
      RATE_WRITE, ROUTE_LEASE},

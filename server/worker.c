@@ -19,7 +19,7 @@ enum {
     JOBS_MS = 5000,            /* then jobs that still point to requests */
     CLOSING_POLL_MS = 20,
     STREAMS_MAX = DB_STREAMS_MAX,
-    IN_FLIGHT_MAX = 1024,
+    IN_FLIGHT_MAX = 4096, /* streams count as long as they last */
     IDLE_TIMEOUT_S = 60,
     BODY_TIMEOUT_S = 30,
     CONNECTIONS_MIN = 64,
@@ -35,8 +35,9 @@ static int smaller_timeout(int a, int b)
 
 static void worker_listen(Worker *worker)
 {
-    struct epoll_event events[4];
+    struct epoll_event events[5];
     int timeout = smaller_timeout(http_timeout_ms(worker->http), db_timeout_ms(worker->db));
+    timeout = smaller_timeout(timeout, gateway_timeout_ms(worker->gateway));
     int n = epoll_wait(worker->epoll_fd, events, LEN(events), smaller_timeout(timeout, TICK_MS));
     for (int i = 0; i < n; i++) {
         uint64_t count;
@@ -53,6 +54,7 @@ static void worker_turn(Worker *worker)
     worker_listen(worker);
     http_run(worker->http); /* parse; handlers send statements and wait */
     for (int round = 0; round < TURN_ROUNDS_MAX; round++) {
+        gateway_pump(worker->gateway); /* what model servers say; what is to be recorded */
         db_pump(worker->db); /* flush, results, finishers, the next group commit */
         if (!http_has_resumed(worker->http)) break;
         http_run(worker->http); /* the replies of this turn, and requests behind them */
@@ -67,7 +69,7 @@ static void worker_drain(Worker *worker)
 {
     int64_t deadline = clock_monotonic_us() + (int64_t)DRAIN_MS * 1000;
     http_quiesce(worker->http);
-    while (!http_idle(worker->http) || !db_idle(worker->db)) {
+    while (!http_idle(worker->http) || !db_idle(worker->db) || !gateway_idle(worker->gateway)) {
         if (atomic_load(&worker->server->hurry) || clock_monotonic_us() > deadline) {
             log_event(LOG_WARN, "drain", "worker %d stops with requests under way", worker->index);
             break;
@@ -84,6 +86,7 @@ static void *worker_main(void *arg)
     /* Statements end first (their requests get an answer), then jobs, then connections: nothing is
      * left that points to a request when it is freed. */
     db_close(worker->db);
+    gateway_stop(worker->gateway);
     int64_t deadline = clock_monotonic_us() + (int64_t)JOBS_MS * 1000;
     while (!jobs_inbox_idle(worker->inbox) && clock_monotonic_us() < deadline) {
         jobs_inbox_run(worker->inbox);
@@ -91,6 +94,7 @@ static void *worker_main(void *arg)
     }
     http_run(worker->http);
     http_close(worker->http);
+    gateway_close(worker->gateway);
     auth_close(worker);
     return NULL;
 }
@@ -143,6 +147,20 @@ static bool open_http(Worker *worker, const char *address, int workers, Arena *a
     return true;
 }
 
+static bool open_gateway(Worker *worker)
+{
+    const Server *server = worker->server;
+    const GatewayOptions options = {
+        .db = worker->db,
+        .pseudonym_key = server->pseudonym_key,
+        .seal_key = server->seal_key,
+        .ack_stream = strcmp(server->config->gateway_ack, "stream") == 0,
+        .workers = server->worker_count,
+    };
+    worker->gateway = gateway_open(&options);
+    return worker->gateway != NULL;
+}
+
 bool worker_start(Worker *worker, Server *server, int index, Arena *arena, Err *err)
 {
     DbOptions database = {.url = server->database_url, .stream_max = STREAMS_MAX};
@@ -155,8 +173,12 @@ bool worker_start(Worker *worker, Server *server, int index, Arena *arena, Err *
         worker->db == NULL) {
         return err_set(err, arena, ERR_internal, NULL, "a worker has no memory or descriptors");
     }
+    if (!open_gateway(worker)) {
+        return err_set(err, arena, ERR_internal, NULL, "a worker has no memory for its gateway");
+    }
     if (!open_http(worker, server->address, server->worker_count, arena, err)) return false;
-    if (!watch(worker, http_fd(worker->http)) || !watch(worker, db_fd(worker->db)) ||
+    if (!watch(worker, http_fd(worker->http)) || !watch(worker, gateway_fd(worker->gateway)) ||
+        !watch(worker, db_fd(worker->db)) ||
         !watch(worker, jobs_inbox_fd(worker->inbox)) || !watch(worker, worker->wake_fd)) {
         return err_set(err, arena, ERR_internal, NULL, "a worker cannot watch its descriptors");
     }

@@ -10,6 +10,7 @@
 #include "base/jobs.h"
 #include "config.h"
 #include "db/db.h"
+#include "gateway/gateway.h"
 #include "http/http.h"
 
 /* What all workers share. */
@@ -36,6 +37,7 @@ struct Worker {
     _Atomic bool ready;           /* its lanes have been connected once */
     Http *http;
     Db *db;
+    Gateway *gateway;
     JobInbox *inbox;
     struct AuthCache *auth_cache; /* api/auth.c */
     int64_t upkeep_due_us;        /* worker 0: next lease expiry sweep */

@@ -137,7 +137,8 @@ create function settings_full(settings jsonb) returns jsonb language sql immutab
              "strength_levels": 3, "ties": true, "both_bad": true, "cannot_judge": true,
              "rationale": "optional", "edits": true, "criteria": [], "ratings": null, "flags": [],
              "overlap": 1, "lease_seconds": 900, "gold_share": 0, "repeat_share": 0,
-             "mirror_share": 0, "policy": "queue", "show_own_progress": true}'::jsonb || settings $$;
+             "mirror_share": 0, "policy": "queue", "show_own_progress": true,
+             "session_seconds": 1800, "pair_share": 0, "pair_model": "", "retention_days": 0}'::jsonb || settings $$;
 
 -- Does a ranking of slots name each shown slot exactly once?
 create function ranking_covers(shown smallint[], ranking jsonb) returns boolean

@@ -127,6 +127,13 @@ void snapshot_list(Req *req);
 void snapshot_create(Req *req);
 void snapshot_verify(Req *req);
 
+/* ---- openai.c, upstream.c: the gateway ---- */
+void upstream_list(Req *req);
+void upstream_create(Req *req);
+void upstream_delete(Req *req);
+void openai_chat(Req *req);
+void openai_models(Req *req);
+
 /* ---- health.c ---- */
 void health_live(Req *req);
 void health_ready(Req *req);

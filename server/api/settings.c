@@ -105,7 +105,7 @@ bool settings_check(json_t *settings, Arena *arena, Err *err)
     int64_t number = 0;
     bool flag = false;
     json_t *criteria = NULL, *ratings = NULL, *flags = NULL, *share = NULL, *share2 = NULL,
-           *share3 = NULL;
+           *share3 = NULL, *pairs = NULL;
     const JsonField fields[] = {
         {.name = "question", .kind = JSON_FIELD_TEXT, .out = &text, .min = 1, .max = 500},
         {.name = "instructions",
@@ -129,6 +129,14 @@ bool settings_check(json_t *settings, Arena *arena, Err *err)
         {.name = "mirror_share", .kind = JSON_FIELD_ANY, .out = &share3},
         {.name = "policy", .kind = JSON_FIELD_ENUM, .out = &text, .choices = policies},
         {.name = "show_own_progress", .kind = JSON_FIELD_BOOL, .out = &flag},
+        {.name = "session_seconds",
+         .kind = JSON_FIELD_INT,
+         .out = &number,
+         .min = 1,
+         .max = 604800},
+        {.name = "pair_share", .kind = JSON_FIELD_ANY, .out = &pairs},
+        {.name = "pair_model", .kind = JSON_FIELD_TEXT, .out = &text, .max = 200},
+        {.name = "retention_days", .kind = JSON_FIELD_INT, .out = &number, .max = 36500},
     };
     if (!json_decode(settings, fields, LEN(fields), "/settings", arena, err)) return false;
     json_t *const shares[] = {share, share2, share3};
@@ -138,6 +146,9 @@ bool settings_check(json_t *settings, Arena *arena, Err *err)
         if (shares[i] && (!json_is_number(shares[i]) || json_number_value(shares[i]) != 0))
             return err_set(err, arena, ERR_invalid, share_names[i],
                            "must be 0: such items are not handed out by this version");
+    if (pairs &&
+        !(json_is_number(pairs) && json_number_value(pairs) >= 0 && json_number_value(pairs) <= 1))
+        return err_set(err, arena, ERR_invalid, "/settings/pair_share", "must be from 0 to 1");
     return (!criteria || criteria_check(criteria, arena, err)) &&
            (!flags || flags_check(flags, "/settings/flags", arena, err)) &&
            (!ratings || ratings_check(ratings, arena, err));

@@ -196,6 +196,29 @@ void crypto_hex(char *out, const uint8_t *bytes, size_t n)
     sodium_bin2hex(out, 2 * n + 1, bytes, n);
 }
 
+_Static_assert(CRYPTO_SEAL_EXTRA_BYTES ==
+               crypto_secretbox_NONCEBYTES + crypto_secretbox_MACBYTES, "what a seal adds");
+
+void crypto_seal(uint8_t *sealed, Str text, const uint8_t key[CRYPTO_KEY_BYTES])
+{
+    randombytes_buf(sealed, crypto_secretbox_NONCEBYTES);
+    crypto_secretbox_easy(sealed + crypto_secretbox_NONCEBYTES, (const uint8_t *)text.ptr, text.len,
+                          sealed, key);
+}
+
+bool crypto_unseal(char *out, Str sealed, const uint8_t key[CRYPTO_KEY_BYTES])
+{
+    const uint8_t *bytes = (const uint8_t *)sealed.ptr;
+    if (sealed.len < CRYPTO_SEAL_EXTRA_BYTES) return false;
+    size_t length = sealed.len - CRYPTO_SEAL_EXTRA_BYTES;
+    if (crypto_secretbox_open_easy((uint8_t *)out, bytes + crypto_secretbox_NONCEBYTES,
+                                   sealed.len - crypto_secretbox_NONCEBYTES, bytes, key) != 0) {
+        return false;
+    }
+    out[length] = '\0';
+    return true;
+}
+
 bool crypto_password_hash(char out[CRYPTO_PASSWORD_CHARS], Str password)
 {
     metric_add(METRIC_password_hashes_total, 1);

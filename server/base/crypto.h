@@ -13,6 +13,8 @@ enum {
     CRYPTO_PSEUDONYM_CHARS = 18,               /* "a-" and 16 base32 characters */
     CRYPTO_SHORT_KEY_BYTES = 16,
     UUID_CHARS = 36,
+    CRYPTO_SEAL_EXTRA_BYTES = 40,              /* nonce and authentication */
+    CRYPTO_SEALED_BYTES_MAX = 4096 + CRYPTO_SEAL_EXTRA_BYTES,
 };
 
 typedef struct Uuid { uint8_t bytes[16]; } Uuid;
@@ -51,6 +53,11 @@ void crypto_token_hash(Str text, uint8_t hash[CRYPTO_HASH_BYTES]);
 bool crypto_equal(const void *a, const void *b, size_t n); /* constant time */
 void crypto_wipe(void *bytes, size_t n); /* clears secrets; never optimised away */
 void crypto_hex(char *out, const uint8_t *bytes, size_t n); /* 2n characters and NUL */
+
+/* Secrets at rest: nonce, then a secretbox. sealed needs text.len + CRYPTO_SEAL_EXTRA_BYTES. */
+void crypto_seal(uint8_t *sealed, Str text, const uint8_t key[CRYPTO_KEY_BYTES]);
+/* out gets the text and a NUL: sealed.len bytes are enough. False: another key, or damaged. */
+MUST_CHECK bool crypto_unseal(char *out, Str sealed, const uint8_t key[CRYPTO_KEY_BYTES]);
 
 /* Argon2id, interactive limits (64 MiB; about 0.1 s): never on an event loop. */
 MUST_CHECK bool crypto_password_hash(char out[CRYPTO_PASSWORD_CHARS], Str password);

@@ -23,6 +23,7 @@
     X(rate_limited, 429, "Too many requests")                                                      \
     X(headers_too_large, 431, "The headers are too large")                                         \
     X(internal, 500, "Something went wrong on our side")                                           \
+    X(bad_gateway, 502, "The model server did not answer")                                         \
     X(unavailable, 503, "Not available at the moment")                                             \
     X(timeout, 504, "This took too long")
 

@@ -296,6 +296,23 @@ void http_on_completed(void *cls, struct MHD_Connection *connection, void **cont
     if (p->holds == 0 && !p->killed) req_free(p);
 }
 
+void req_watch(Req *req, void (*gone)(Req *req))
+{
+    req->http->watch = gone;
+}
+
+/* The client of a request that waits has closed its connection. */
+void http_client_left(ReqPrivate *p)
+{
+    void (*gone)(Req *req) = p->watch;
+    p->watch = NULL;
+    if (p->stream != NULL) {
+        req_stream_abort(req_of(p));
+    } else if (!p->replied) {
+        gone(req_of(p));
+    }
+}
+
 /* ---- bodies in ---- */
 
 void req_body_into(Req *req, const BodySink *sink)

@@ -10,6 +10,7 @@
 
 enum {
     ADDRESS_FACTOR = 10, /* people behind one address */
+    GATEWAY_FACTOR = 40,
     BULK_PER_SECOND = 50,
     LOGIN_BURST = 10,    /* tries at one login, then one in six seconds */
     LOGIN_INTERVAL_US = 6000000,
@@ -46,6 +47,8 @@ static Allowance allowance_of(Rate rate, int factor)
     switch (rate) {
     case RATE_READ:
     case RATE_WRITE: return (Allowance){interval_us, 2000000}; /* two seconds' worth at once */
+    case RATE_GATEWAY: /* a key speaks for all users of an application */
+        return (Allowance){interval_us / GATEWAY_FACTOR + 1, 2000000};
     case RATE_BULK: return (Allowance){1000000 / BULK_PER_SECOND / factor, 2000000};
     case RATE_SIGN_IN:
         if (factor > 1) {

@@ -58,6 +58,7 @@ typedef struct ReqPrivate {
     ReplyHeader headers[REPLY_HEADERS_MAX];
     size_t header_count;
     int holds;
+    void (*watch)(Req *req); /* to be told when the client leaves while it waits */
     bool in_callback;      /* inside a call-back: it will look after the reply itself */
     bool parked;           /* suspended: exactly one resume is due */
     bool begun;
@@ -79,7 +80,7 @@ struct Http {
     Conn *conns;
     ReqPrivate *live;
     int in_flight;
-    int64_t sweep_due_us;
+    int64_t sweep_due_us, watch_due_us;
     int listen_fd; /* -1 once quiesced */
     uint16_t port;
     bool resumed;
@@ -96,6 +97,7 @@ enum MHD_Result http_on_request(void *cls, struct MHD_Connection *connection, co
 void *http_on_target(void *cls, const char *target, struct MHD_Connection *connection);
 void http_on_completed(void *cls, struct MHD_Connection *connection, void **context,
                        enum MHD_RequestTerminationCode how);
+void http_client_left(ReqPrivate *p);
 void http_park(ReqPrivate *p);
 void http_unpark(ReqPrivate *p);
 

@@ -174,6 +174,32 @@ static void problem_write(Buf *out, const Req *req, const Err *err)
     buf_put_format(out, ",\"request_id\":\"%s\"}", req->id);
 }
 
+/* As OpenAI's clients read it: the message is what their exceptions show. */
+static void openai_problem_write(Buf *out, const Err *err)
+{
+    int status = err_status(err->code);
+    const char *detail = err->detail == NULL ? err_title(err->code) : err->detail;
+    if (status == 500 || status == 503) detail = err_title(err->code);
+    buf_put_text(out, "{\"error\":{\"message\":");
+    json_put_text(out, valid_part(detail));
+    buf_put_format(out, ",\"type\":\"%s\",\"param\":",
+                   status == 401   ? "authentication_error"
+                   : status == 429 ? "rate_limit_error"
+                   : status < 500  ? "invalid_request_error"
+                                   : "server_error");
+    json_put_text(out, valid_part(err->pointer));
+    buf_put_format(out, ",\"code\":\"%s\"}}", err_name(err->code));
+}
+
+static void error_write(Buf *out, const Req *req, const Err *err)
+{
+    if (str_starts(req->path, "/openai/")) {
+        openai_problem_write(out, err);
+    } else {
+        problem_write(out, req, err);
+    }
+}
+
 void reply_error(Req *req, const Err *err)
 {
     ReqPrivate *p = req->http;
@@ -190,12 +216,13 @@ void reply_error(Req *req, const Err *err)
     if (status == 401) req_add_header(req, "WWW-Authenticate", STR("Bearer realm=\"aileron\""));
     Buf out;
     buf_init(&out, PROBLEM_BYTES_MAX);
-    problem_write(&out, req, err);
+    error_write(&out, req, err);
     if (!buf_ok(&out)) { /* a pointer or detail that is too long: say less */
         buf_clear(&out);
-        problem_write(&out, req, &(Err){.code = err->code});
+        error_write(&out, req, &(Err){.code = err->code});
     }
-    reply_buf(req, status, "application/problem+json", &out);
+    bool openai = str_starts(req->path, "/openai/");
+    reply_buf(req, status, openai ? "application/json" : "application/problem+json", &out);
 }
 
 void reply_fail(Req *req, ErrCode code, const char *pointer, const char *format, ...)

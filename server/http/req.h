@@ -99,6 +99,10 @@ typedef struct BodySink {
 void req_body_into(Req *req, const BodySink *sink); /* call in the handler */
 void req_body_resume(Req *req);
 
+/* While an answer is being waited for: `gone` is called, soon and at most once, when the client has
+ * closed its connection. The answer is still due, and goes nowhere. */
+void req_watch(Req *req, void (*gone)(Req *req));
+
 /* Keeps the Req's memory beyond its connection while a statement or job still points to it; needed
  * only where a client can vanish meanwhile, that is, while a streamed body is coming in. A release
  * for each hold. Answers to a Req whose client is gone go nowhere. */

@@ -26,7 +26,8 @@ typedef enum Role {
 } Role;
 
 /* Token-bucket classes, per address (public) or per account/key. */
-typedef enum Rate { RATE_NONE, RATE_READ, RATE_WRITE, RATE_SIGN_IN, RATE_BULK, RATE_COUNT } Rate;
+typedef enum Rate { RATE_NONE, RATE_READ, RATE_WRITE, RATE_SIGN_IN, RATE_BULK, RATE_GATEWAY,
+    RATE_COUNT } Rate;
 
 enum { ROUTE_PARAMS_MAX = 3 };
 

@@ -15,6 +15,7 @@ enum {
     BACKLOG = 1024,
     CONNECTION_BYTES = 32768,     /* half of it is the most a request's headers may take */
     SWEEP_INTERVAL_US = 1000000,
+    WATCH_INTERVAL_US = 100000,
     HEAD_GRACE_S = 10,            /* beyond the idle timeout, for headers that drip */
     CLOSE_ROUNDS_MAX = 100,
 };
@@ -72,6 +73,13 @@ static void on_connection(void *cls, struct MHD_Connection *connection, void **c
     free(conn);
 }
 
+static bool peer_left(int fd)
+{
+    char byte;
+    ssize_t n = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+}
+
 /* libmicrohttpd's timeout starts anew with every byte, so a client that sends its headers one byte
  * at a time is cut here; shutting the socket down lets the daemon close it in its own way. */
 static void sweep(Http *http)
@@ -88,11 +96,21 @@ static void sweep(Http *http)
     /* A client that leaves right behind some bytes of its body goes unnoticed: the end of the
      * stream came with the bytes, so the edge-triggered poll does not tell of it again. */
     for (const ReqPrivate *p = http->live; p != NULL; p = p->next) {
-        char byte;
         if (p->phase != PHASE_BODY || p->parked || p->conn == NULL) continue;
-        if (recv(p->conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0) {
-            shutdown(p->conn->fd, SHUT_RDWR);
-        }
+        if (peer_left(p->conn->fd)) shutdown(p->conn->fd, SHUT_RDWR);
+    }
+}
+
+/* A parked connection is not polled, so those whose requests want to know are asked. */
+static void sweep_watched(Http *http)
+{
+    int64_t now = clock_monotonic_us();
+    if (now < http->watch_due_us) return;
+    http->watch_due_us = now + WATCH_INTERVAL_US;
+    for (ReqPrivate *p = http->live, *next; p != NULL; p = next) {
+        next = p->next;
+        if (p->watch == NULL || !p->parked || p->conn == NULL) continue;
+        if (peer_left(p->conn->fd)) http_client_left(p);
     }
 }
 
@@ -191,7 +209,9 @@ int http_timeout_ms(const Http *http)
 {
     MHD_UNSIGNED_LONG_LONG timeout;
     if (http->resumed) return 0; /* MHD_get_timeout does not count resumed connections */
-    if (MHD_get_timeout(http->daemon, &timeout) == MHD_NO) return -1;
+    int64_t most_ms = http->in_flight > 0 ? WATCH_INTERVAL_US / 1000 : -1;
+    if (MHD_get_timeout(http->daemon, &timeout) == MHD_NO) return (int)most_ms;
+    if (most_ms >= 0 && timeout > (uint64_t)most_ms) return (int)most_ms;
     return timeout > INT32_MAX ? INT32_MAX : (int)timeout;
 }
 
@@ -205,6 +225,7 @@ void http_run(Http *http)
     http->resumed = false;
     MHD_run(http->daemon);
     sweep(http);
+    sweep_watched(http);
 }
 
 bool http_idle(const Http *http)

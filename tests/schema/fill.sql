@@ -61,5 +61,18 @@ insert into lease_cursor (project_id, annotator_id, priority, queued_xid, compar
 insert into snapshot (project_id, id, name, boundary_xid, hash, comparisons, judgments)
     select n % 20 + 1, nth_id(4, n), 'snapshot-' || n, n, '', 0, 0
       from generate_series(1, 1000) as n;
+insert into upstream (project_id, id, name, url)
+    select n % 50 + 1, nth_id(1, n), 'upstream-' || n, 'demo:' from generate_series(1, 1000) as n;
+insert into conversation (project_id, id, surface, end_user_id, confidence)
+    select n % 20 + 1, nth_id(2, n), 'gateway', nth_id(3, n % 997), 1
+      from generate_series(1, 20000) as n;
+insert into turn (project_id, id, conversation_id, parent_id, depth, has_user, messages)
+    select n % 20 + 1, nth_id(4, n), nth_id(2, n), case when n % 4 > 0 then nth_id(5, n) end, 1,
+           true, '[]' from generate_series(1, 20000) as n;
+insert into answer (project_id, id, turn_id, conversation_id, impression_id, model, content, digest,
+                    finish, xid)
+    select n % 20 + 1, nth_id(5, n), nth_id(4, n), nth_id(2, n), nth_id(6, n), 'model', 'text',
+           nth_id(7, n), 'stop', n from generate_series(1, 20000) as n;
+insert into session_cursor select n, 19000, nth_id(5, 1) from generate_series(1, 20) as n;
 drop function nth_id;
 analyze;

@@ -1,0 +1,65 @@
+/* gateway.c - see gateway.h: the parts of one worker's gateway, opened, turned and closed. */
+#include "internal.h"
+
+#include <curl/curl.h>
+#include <stdlib.h>
+
+Gateway *gateway_open(const GatewayOptions *options)
+{
+    Gateway *g = calloc(1, sizeof *g);
+    if (g == NULL) return NULL;
+    g->options = *options;
+    g->upstreams = upstreams_open();
+    g->demos = demo_calls_open(options->db);
+    g->projects = project_cache_new(options->seal_key);
+    if (g->upstreams != NULL && g->demos != NULL && g->projects != NULL) return g;
+    gateway_close(g);
+    return NULL;
+}
+
+void gateway_stop(Gateway *g)
+{
+    g->closing = true;
+}
+
+void gateway_close(Gateway *g)
+{
+    if (g == NULL) return;
+    upstreams_close(g->upstreams);
+    demo_calls_close(g->demos);
+    project_cache_free(g->projects);
+    free(g);
+}
+
+int gateway_fd(const Gateway *g)
+{
+    return upstreams_fd(g->upstreams);
+}
+
+int gateway_timeout_ms(const Gateway *g)
+{
+    int a = upstreams_timeout_ms(g->upstreams), b = demo_timeout_ms(g->demos);
+    if (a < 0) return b;
+    return b < 0 || a < b ? a : b;
+}
+
+void gateway_pump(Gateway *g)
+{
+    upstreams_pump(g->upstreams);
+    demo_pump(g->demos);
+}
+
+bool gateway_idle(const Gateway *g)
+{
+    return g->exchanges == 0;
+}
+
+void gateway_forget(Gateway *g)
+{
+    project_cache_clear(g->projects);
+}
+
+void gateway_chat(Gateway *g, Req *req)
+{
+    exchange_begin(g, req, &relay_shape);
+}
