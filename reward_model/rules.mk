@@ -6,10 +6,11 @@ RM_SOURCES := $(wildcard reward_model/*.c reward_model/*/*.c)
 RM_OBJECTS := $(RM_SOURCES:%.c=$(OUT)/%.o)
 RM_LIBRARY := $(OUT)/libaileron_rm.a
 RM_TESTS := $(patsubst %.c,$(OUT)/%,$(wildcard tests/model/test_*.c tests/model/probe_*.c))
+RM_BENCHES := $(patsubst %.c,$(OUT)/%,$(wildcard tests/model/bench_*.c))
 DNNL := $(if $(wildcard /usr/include/oneapi/dnnl/dnnl.h),yes)
 RM_CFLAGS := -fopenmp $(if $(filter release,$(MODE)),-O3) $(if $(DNNL),-DHAVE_DNNL)
 RM_LIBS := $(if $(DNNL),-ldnnl) -fopenmp $(LIBS)
-$(RM_OBJECTS) $(RM_TESTS:=.o) $(RM_PROBES:=.o): CFLAGS += $(RM_CFLAGS)
+$(RM_OBJECTS) $(RM_TESTS:=.o) $(RM_PROBES:=.o) $(RM_BENCHES:=.o): CFLAGS += $(RM_CFLAGS)
 # The kernels: a * b + c may be one instruction, and vectors pass between inlined functions only.
 $(OUT)/reward_model/nn/ops_cpu%.o: CFLAGS += -ffp-contract=fast -fno-math-errno \
 	-fno-trapping-math -Wno-psabi
@@ -33,7 +34,8 @@ $(RM_LIBRARY): $(filter-out $(OUT)/reward_model/main.o,$(RM_OBJECTS))
 	@rm -f $@ && ar qcs $@ $^
 
 c-tests: $(RM_PROBES)
-$(RM_TESTS) $(RM_PROBES): $(OUT)/%: $(OUT)/%.o $(SUPPORT) $(RM_LIBRARY) $(LIBRARY)
+benches: $(RM_BENCHES)
+$(RM_TESTS) $(RM_PROBES) $(RM_BENCHES): $(OUT)/%: $(OUT)/%.o $(SUPPORT) $(RM_LIBRARY) $(LIBRARY)
 	$(CC) $(LDFLAGS) -o $@ $^ $(CHECK_LIBS) $(RM_LIBS)
 
--include $(RM_OBJECTS:.o=.d) $(RM_TESTS:=.d) $(RM_PROBES:=.d)
+-include $(RM_OBJECTS:.o=.d) $(RM_TESTS:=.d) $(RM_BENCHES:=.d) $(RM_PROBES:=.d)

@@ -288,19 +288,26 @@ void cpu_linear_dw(Device *device, float *dw, float *dbias, Tensor dy, Tensor x,
     if (dbias) cpu_column_sums(device, dbias, dy, scale);
 }
 
-/* to[c] += scale · Σ x[·, c]; a thread sums its columns over all rows. */
+/* to[c] += scale · Σ x[·, c]; a thread sums its columns over all rows, in their order. */
 void cpu_column_sums(Device *device, float *to, Tensor x, float scale)
 {
-    enum { COLUMNS = 4 * LANES };
+    enum { COLUMNS = 32 * LANES };
 #pragma omp parallel for schedule(static) num_threads(cpu_of(device)->threads)
     for (int64_t c = 0; c < x.cols; c += COLUMNS) {
-        for (int64_t at = c; at < c + COLUMNS && at < x.cols; at += LANES) {
-            int64_t n = x.cols - at;
-            Lanes sum = {0};
-            for (int64_t r = 0; r < x.rows; r++)
-                sum += lanes_load_part(row_at(x, r), at, x.dtype, n);
-            sum = sum * scale + lanes_load_part(to, at, DTYPE_F32, n);
-            lanes_store_part(to, at, DTYPE_F32, n, sum);
+        float sums[COLUMNS] = {0};
+        int64_t count = x.cols - c < COLUMNS ? x.cols - c : COLUMNS;
+        for (int64_t r = 0; r < x.rows; r++) {
+            const void *row = row_at(x, r);
+            for (int64_t i = 0; i < count; i += LANES) {
+                Lanes sum = lanes_load(sums, i, DTYPE_F32);
+                sum += lanes_load_part(row, c + i, x.dtype, count - i);
+                lanes_store(sums, i, DTYPE_F32, sum);
+            }
+        }
+        for (int64_t i = 0; i < count; i += LANES) {
+            Lanes sum = lanes_load(sums, i, DTYPE_F32) * scale;
+            sum += lanes_load_part(to, c + i, DTYPE_F32, count - i);
+            lanes_store_part(to, c + i, DTYPE_F32, count - i, sum);
         }
     }
 }

@@ -1,6 +1,7 @@
 /* bench_ops.c - the time of every op for a layer of SmolLM2-135M, products beside bare oneDNN ones.
  *
- *   bench_ops [--json] [--device cpu|cpu-v4|cpu-v3|cpu-v1] [--dtype bf16|fp32] [--rows N]
+ *   bench_ops [--json] [--device cpu|cpu-v4|cpu-v3|cpu-v1] [--dtype bf16|fp32]
+ *             [--rows N] [--threads N]
  *
  * The best of several runs each. The last lines weigh a layer's ops as often as a training step
  * runs them: the share of time in products, and the rate over all beside that of bare products. */
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <omp.h>
 #ifdef HAVE_DNNL
 #include <oneapi/dnnl/dnnl.h>
 #endif
@@ -454,6 +456,7 @@ int main(int argc, char **argv)
     Arena arena;
     Err err;
     const char *device = "cpu", *dtype = NULL;
+    int threads = 0;
     arena_init(&arena, KiB(16));
     b.rows = 1024;
     for (int i = 1; i < argc; i++) {
@@ -461,6 +464,7 @@ int main(int argc, char **argv)
         if (i + 1 == argc) continue;
         if (!strcmp(argv[i], "--device")) device = argv[i + 1];
         if (!strcmp(argv[i], "--dtype")) dtype = argv[i + 1];
+        if (!strcmp(argv[i], "--threads")) threads = (int)strtol(argv[i + 1], NULL, 10);
         if (!strcmp(argv[i], "--rows")) b.rows = strtol(argv[i + 1], NULL, 10);
     }
     b.ops = ops_find(device, &arena, &err);
@@ -469,11 +473,12 @@ int main(int argc, char **argv)
         return 2;
     }
     b.dtype = dtype ? (strcmp(dtype, "fp32") ? DTYPE_BF16 : DTYPE_F32) : ops_best_dtype(b.ops);
-    b.device = b.ops->open(&(DeviceOptions){.compute = b.dtype}, &arena, &err);
+    b.device = b.ops->open(&(DeviceOptions){.threads = threads, .compute = b.dtype}, &arena, &err);
     if (!b.device) {
         fprintf(stderr, "bench_ops: %s\n", err.detail);
         return 1;
     }
+    if (threads) omp_set_num_threads(threads); /* for bare oneDNN */
     prepare();
     measure();
     bool done = b.ops->sync(b.device, &arena, &err);
