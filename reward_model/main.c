@@ -1,8 +1,42 @@
-/* main.c - build/aileron-rm: the table of commands. */
+/* main.c - `aileron-rm COMMAND`: finds the command in the table and runs it. */
+#include <signal.h>
 #include <stdio.h>
+#include <string.h>
 
-int main(void)
+#include "../server/base/util.h"
+#include "run/commands.h"
+#include "run/session.h"
+
+typedef struct Command {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *help;
+} Command;
+
+static const Command commands[] = {
+    {"train", train_command, "fit a reward model to preferences"},
+    {"eval", evaluate_command, "say how good it is, on rows it has not seen"},
+    {"score", score_command, "add scores to lines of answers"},
+};
+
+static int print_help(FILE *out, int status)
 {
-    fputs("aileron-rm: no command is there yet\n", stderr);
-    return 2;
+    fprintf(out, "usage: aileron-rm COMMAND [options]\n\n");
+    for (size_t i = 0; i < LEN(commands); i++)
+        fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].help);
+    fprintf(out, "\n`aileron-rm COMMAND --help` tells more.\n");
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    signal(SIGPIPE, SIG_IGN); /* a reader that is gone is an error of write, not the end */
+    if (argc < 2) return print_help(stderr, STATUS_USAGE);
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0)
+        return print_help(stdout, STATUS_DONE);
+    for (size_t i = 0; i < LEN(commands); i++)
+        if (strcmp(argv[1], commands[i].name) == 0) return commands[i].run(argc - 1, argv + 1);
+    fprintf(stderr, "aileron-rm: there is no command \"%s\"\n\n", argv[1]);
+    return print_help(stderr, STATUS_USAGE);
 }

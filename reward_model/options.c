@@ -69,7 +69,8 @@ static const Option options_table[] = {
     {OPTION_CHOICE, "overlong", AT(overlong), ALL, "cut", 0, 0, "cut|refuse",
      "longer rows lose the beginning of their prompt, or are refused", 0},
     {OPTION_TEXT, "template", AT(template_name), ALL, "", 0, 0, "NAME",
-     "chat template: raw, human, chatml, smollm2, qwen2.5, qwen3, llama3 (default: the model's)",
+     "chat template: raw, human, chatml, smollm2, qwen2, qwen2.5, qwen3, llama3 (default: the "
+     "model's)",
      0},
     {OPTION_COUNT, "limit", AT(limit), BOTH, "0", 0, MANY, "N", "only the first N rows; 0: all", 0},
     {OPTION_FLAG, "allow-train-rows", AT(allow_train_rows), BOTH, "", NONE,

@@ -14,8 +14,8 @@ typedef struct RowHead {
     uint64_t group_hash, prompt_hash;
     int64_t line;
     int32_t answers, opinions;
-    int32_t listed_by_choice, padding;
-    int32_t lengths[ROW_COMPLETIONS_MAX + 1], answer_tokens[ROW_COMPLETIONS_MAX + 1];
+    int32_t listed_by_choice, has_group;
+    int32_t lengths[ROW_COMPLETIONS_MAX + 1], answer_length[ROW_COMPLETIONS_MAX + 1];
 } RowHead;
 
 typedef struct IndexEntry {
@@ -61,11 +61,12 @@ bool store_add(Store *store, const StoredRow *row)
                     .line = row->line,
                     .answers = row->answers,
                     .opinions = row->opinions,
-                    .listed_by_choice = row->listed_by_choice};
+                    .listed_by_choice = row->listed_by_choice,
+                    .has_group = row->has_group};
     IndexEntry entry = {row->prompt_hash, store->rows.size};
     for (int32_t i = 0; i < row->answers; i++) {
         head.lengths[i] = row->sequences[i].length;
-        head.answer_tokens[i] = row->answer_tokens[i];
+        head.answer_length[i] = row->answer_length[i];
     }
     bool ok = spill_append(&store->rows, &head, sizeof head) &&
               spill_append(&store->rows, row->said, (size_t)row->opinions * sizeof *row->said);
@@ -130,11 +131,12 @@ static void read_row(const Store *store, uint64_t place, StoredRow *row)
                        .answers = head->answers,
                        .opinions = head->opinions,
                        .listed_by_choice = head->listed_by_choice != 0,
+                       .has_group = head->has_group != 0,
                        .said = (const Opinion *)(const void *)at};
     at += (size_t)head->opinions * sizeof(Opinion);
     for (int32_t i = 0; i < head->answers; i++) {
         row->sequences[i] = (Sequence){(const int32_t *)(const void *)at, head->lengths[i]};
-        row->answer_tokens[i] = head->answer_tokens[i];
+        row->answer_length[i] = head->answer_length[i];
         at += (size_t)head->lengths[i] * sizeof(int32_t);
     }
 }

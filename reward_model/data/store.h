@@ -19,9 +19,9 @@ typedef struct StoredRow {
     uint64_t group_hash, prompt_hash;
     int64_t line;
     int32_t answers, opinions;
-    bool listed_by_choice;
-    Sequence sequences[ROW_COMPLETIONS_MAX]; /* prompt and answer, as scored */
-    int32_t answer_tokens[ROW_COMPLETIONS_MAX];
+    bool listed_by_choice, has_group;
+    Sequence sequences[ROW_COMPLETIONS_MAX];    /* prompt and answer, as scored */
+    int32_t answer_length[ROW_COMPLETIONS_MAX]; /* in characters */
     const Opinion *said;
 } StoredRow;
 

@@ -1,0 +1,30 @@
+/* meter.h - one line on a terminal that says how far a run is, with time left; elsewhere a plain
+ * line now and then. */
+#ifndef AILERON_RM_METER_H
+#define AILERON_RM_METER_H
+
+#include "../../server/base/util.h"
+
+typedef struct Meter {
+    bool wanted;   /* not --quiet */
+    bool terminal; /* standard error is one */
+    bool drawn;
+    int64_t begun_us, due_us;
+    int64_t first_step; /* of this process: time left is told from its own pace */
+} Meter;
+
+typedef struct MeterStep {
+    int64_t step, steps; /* done, of all */
+    double loss, accuracy;
+    double tokens_per_second, pairs_per_second;
+} MeterStep;
+
+void meter_begin(Meter *meter, bool wanted);
+/* Rows read so far; nothing off a terminal. */
+void meter_rows(Meter *meter, int64_t rows);
+/* A step is done. Off a terminal: about twenty lines a run, and at least one a minute. */
+void meter_step(Meter *meter, const MeterStep *step);
+/* Takes the line off the terminal: before a message, and at the end. */
+void meter_end(Meter *meter);
+
+#endif

@@ -1,0 +1,251 @@
+/* plot.c - the learning curve as an SVG by itself: no script, no font but the reader's, colours by
+ * the reader's light or dark scheme. Training loss as points and their moving average, held-out
+ * log-loss with its best, held-out accuracy on an axis of its own. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "../../server/base/json.h"
+#include "session.h"
+#include "train.h"
+
+enum {
+    WIDTH = 760,
+    HEIGHT = 420,
+    LEFT = 64,
+    RIGHT = 64,
+    TOP = 48,
+    BOTTOM = 52,
+    POINTS_MAX = 600, /* of a long run: every n-th */
+    LINE_MAX = 65536,
+    TICKS = 5,
+};
+
+typedef struct Point {
+    double step, loss, smooth;
+    double heldout, accuracy; /* NAN: not evaluated at this step */
+} Point;
+
+typedef struct Curve {
+    Point *points;
+    size_t count, room;
+    double low, high, last_step; /* of the loss axis */
+    double best_step, best;
+} Curve;
+
+/* ---- reading ---- */
+
+static double member(const json_t *object, const char *name)
+{
+    const json_t *value = json_object_get(object, name);
+    return json_is_number(value) ? json_number_value(value) : NAN;
+}
+
+static bool add_point(Curve *curve, const json_t *object)
+{
+    const json_t *heldout = json_object_get(object, "heldout");
+    Point point = {member(object, "step"), member(object, "loss"), 0, member(heldout, "log_loss"),
+                   member(heldout, "accuracy")};
+    if (!isfinite(point.step) || !isfinite(point.loss)) return true;
+    if (curve->count == curve->room) {
+        size_t room = curve->room ? 2 * curve->room : 1024;
+        Point *grown = realloc(curve->points, room * sizeof *grown);
+        if (!grown) return false;
+        curve->points = grown;
+        curve->room = room;
+    }
+    curve->points[curve->count++] = point;
+    return true;
+}
+
+static bool read_log(Curve *curve, const char *path, Arena *arena, Err *err)
+{
+    FILE *file = fopen(path, "re");
+    char *line = malloc(LINE_MAX);
+    bool ok = file && line;
+    Arena row;
+    arena_init(&row, MiB(4));
+    while (ok && fgets(line, LINE_MAX, file)) {
+        Err unused;
+        json_t *object = json_parse((Str){line, strcspn(line, "\n")}, &row, &unused);
+        if (object) ok = add_point(curve, object);
+        json_decref(object);
+        arena_reset(&row);
+    }
+    arena_release(&row);
+    free(line);
+    if (file) fclose(file);
+    return ok || err_set(err, arena, ERR_unavailable, NULL, "cannot read %s", path);
+}
+
+/* An exponential moving average, corrected for its beginning; then the axis, without outliers of
+ * the very first steps. */
+static void measure(Curve *curve)
+{
+    double sum = 0, weight = 0;
+    double keep = curve->count > 40 ? 1 - 20.0 / (double)curve->count : 0.5;
+    if (keep > 0.98) keep = 0.98;
+    curve->low = INFINITY;
+    curve->high = -INFINITY;
+    curve->best = INFINITY;
+    for (size_t i = 0; i < curve->count; i++) {
+        Point *point = &curve->points[i];
+        sum = keep * sum + (1 - keep) * point->loss;
+        weight = keep * weight + (1 - keep);
+        point->smooth = sum / weight;
+        curve->low = fmin(curve->low, point->smooth);
+        curve->high = fmax(curve->high, point->smooth);
+        curve->last_step = fmax(curve->last_step, point->step);
+        if (isnan(point->heldout)) continue;
+        curve->low = fmin(curve->low, point->heldout);
+        curve->high = fmax(curve->high, point->heldout);
+        if (point->heldout < curve->best)
+            curve->best = point->heldout, curve->best_step = point->step;
+    }
+    double margin = fmax(0.02, 0.15 * (curve->high - curve->low));
+    curve->low = fmax(0, curve->low - margin);
+    curve->high += margin;
+}
+
+/* ---- drawing ---- */
+
+static double x_of(const Curve *curve, double step)
+{
+    return LEFT + (WIDTH - LEFT - RIGHT) * step / fmax(1, curve->last_step);
+}
+
+static double y_of(const Curve *curve, double loss)
+{
+    double inside = fmin(curve->high, fmax(curve->low, loss));
+    return HEIGHT - BOTTOM -
+           (HEIGHT - TOP - BOTTOM) * (inside - curve->low) / (curve->high - curve->low);
+}
+
+/* Accuracy from 0.4 to 1 over the whole height. */
+static double y_of_accuracy(double accuracy)
+{
+    return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (fmin(1, fmax(0.4, accuracy)) - 0.4) / 0.6;
+}
+
+static void put_head(Buf *out, const Curve *curve)
+{
+    buf_put_format(
+        out,
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" role=\"img\" "
+        "aria-label=\"Learning curve over %.0f steps\">\n<style>\n"
+        "svg{color-scheme:light dark;--ink:#1b1f24;--soft:#6b7280;--grid:#d9dde3;--paper:#fff;"
+        "--train:#2563eb;--held:#c2410c;--accuracy:#15803d}\n"
+        "@media (prefers-color-scheme:dark){svg{--ink:#e8eaed;--soft:#9aa3ad;--grid:#343a42;"
+        "--paper:#14171b;--train:#7aa7ff;--held:#fb9a5b;--accuracy:#6fd08c}}\n"
+        "text{font:13px system-ui,sans-serif;fill:var(--ink)}.soft{fill:var(--soft)}"
+        ".grid{stroke:var(--grid)}.axis{stroke:var(--soft)}\n</style>\n"
+        "<rect width=\"%d\" height=\"%d\" fill=\"var(--paper)\"/>\n",
+        WIDTH, HEIGHT, curve->last_step, WIDTH, HEIGHT);
+}
+
+/* 1, 2 or 5 times a power of ten, so that there are about TICKS of them. */
+static double tick_size(double span)
+{
+    double rough = span / TICKS, power = pow(10, floor(log10(rough))), times = rough / power;
+    return power * (times < 1.5 ? 1 : times < 3.5 ? 2 : times < 7.5 ? 5 : 10);
+}
+
+static void put_axes(Buf *out, const Curve *curve, bool accuracies)
+{
+    double every = tick_size(curve->high - curve->low);
+    for (double at = ceil(curve->low / every) * every; at <= curve->high + 1e-9; at += every)
+        buf_put_format(out,
+                       "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>"
+                       "<text class=\"soft\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.*f</text>\n",
+                       LEFT, WIDTH - RIGHT, y_of(curve, at), y_of(curve, at), LEFT - 8,
+                       y_of(curve, at) + 4, every < 0.1 ? 2 : 1, at);
+    every = fmax(1, tick_size(fmax(1, curve->last_step)));
+    for (double at = 0; at <= curve->last_step + 1e-9; at += every)
+        buf_put_format(
+            out, "<text class=\"soft\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.0f</text>\n",
+            x_of(curve, at), HEIGHT - BOTTOM + 20, at);
+    for (int tenth = 4; accuracies && tenth <= 10; tenth += 2)
+        buf_put_format(out,
+                       "<text x=\"%d\" y=\"%.1f\" style=\"fill:var(--accuracy)\">%d %%</text>\n",
+                       WIDTH - RIGHT + 8, y_of_accuracy(tenth / 10.0) + 4, tenth * 10);
+    buf_put_format(out,
+                   "<line class=\"axis\" x1=\"%d\" x2=\"%d\" y1=\"%d\" y2=\"%d\"/>\n"
+                   "<text class=\"soft\" x=\"%d\" y=\"%d\" text-anchor=\"middle\">step</text>\n",
+                   LEFT, WIDTH - RIGHT, HEIGHT - BOTTOM, HEIGHT - BOTTOM,
+                   (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 12);
+}
+
+static void put_losses(Buf *out, const Curve *curve)
+{
+    size_t every = (curve->count + POINTS_MAX - 1) / POINTS_MAX;
+    buf_put_text(out, "<g fill=\"var(--train)\" opacity=\"0.25\">");
+    for (size_t i = 0; i < curve->count; i += every)
+        buf_put_format(out, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"1.6\"/>",
+                       x_of(curve, curve->points[i].step), y_of(curve, curve->points[i].loss));
+    buf_put_text(out, "</g>\n<polyline fill=\"none\" stroke=\"var(--train)\" stroke-width=\"2\" "
+                      "points=\"");
+    for (size_t i = 0; i < curve->count; i += every)
+        buf_put_format(out, "%.1f,%.1f ", x_of(curve, curve->points[i].step),
+                       y_of(curve, curve->points[i].smooth));
+    buf_put_text(out, "\"/>\n");
+}
+
+static void put_heldout(Buf *out, const Curve *curve, bool accuracy)
+{
+    const char *colour = accuracy ? "accuracy" : "held";
+    buf_put_format(out,
+                   "<polyline fill=\"none\" stroke=\"var(--%s)\" stroke-width=\"2\" "
+                   "stroke-dasharray=\"%s\" points=\"",
+                   colour, accuracy ? "2 4" : "7 4");
+    for (size_t i = 0; i < curve->count; i++)
+        if (!isnan(curve->points[i].heldout))
+            buf_put_format(out, "%.1f,%.1f ", x_of(curve, curve->points[i].step),
+                           accuracy ? y_of_accuracy(curve->points[i].accuracy)
+                                    : y_of(curve, curve->points[i].heldout));
+    buf_put_text(out, "\"/>\n");
+    for (size_t i = 0; i < curve->count; i++)
+        if (!isnan(curve->points[i].heldout))
+            buf_put_format(out, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%s\" fill=\"var(--%s)\"/>",
+                           x_of(curve, curve->points[i].step),
+                           accuracy ? y_of_accuracy(curve->points[i].accuracy)
+                                    : y_of(curve, curve->points[i].heldout),
+                           accuracy ? "2.5" : "3.5", colour);
+    buf_put_char(out, '\n');
+}
+
+static void put_legend(Buf *out, const Curve *curve, bool heldout)
+{
+    buf_put_format(out,
+                   "<text x=\"%d\" y=\"26\" style=\"fill:var(--train)\">training loss</text>\n",
+                   LEFT);
+    if (!heldout) return;
+    buf_put_format(out,
+                   "<text x=\"%d\" y=\"26\" style=\"fill:var(--held)\">held-out log-loss, best "
+                   "%.4f at step %.0f</text>\n"
+                   "<text x=\"%d\" y=\"26\" text-anchor=\"end\" style=\"fill:var(--accuracy)\">"
+                   "held-out accuracy</text>\n",
+                   LEFT + 120, curve->best, curve->best_step, WIDTH - RIGHT);
+}
+
+bool plot_write(const char *log_path, const char *svg_path, Arena *arena, Err *err)
+{
+    Curve curve = {0};
+    Buf out;
+    bool ok = read_log(&curve, log_path, arena, err);
+    buf_init(&out, MiB(16));
+    if (ok && curve.count > 0) {
+        measure(&curve);
+        bool heldout = isfinite(curve.best);
+        put_head(&out, &curve);
+        put_axes(&out, &curve, heldout);
+        put_losses(&out, &curve);
+        if (heldout) put_heldout(&out, &curve, false);
+        if (heldout) put_heldout(&out, &curve, true);
+        put_legend(&out, &curve, heldout);
+        buf_put_text(&out, "</svg>\n");
+        ok = session_write_file(svg_path, &out, arena, err);
+    }
+    buf_release(&out);
+    free(curve.points);
+    return ok;
+}

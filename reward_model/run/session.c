@@ -1,0 +1,204 @@
+/* session.c - see session.h. */
+#include "session.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "../../server/base/crypto.h"
+#include "../../server/base/log.h"
+
+enum { PATH_BYTES = 4096, PIECE_BYTES = 1 << 16 };
+
+volatile int session_interrupted;
+
+bool session_begin(Session *session, int command, const char *usage, int argc, char **argv,
+                   int *status)
+{
+    *session = (Session){.usage = usage};
+    arena_init(&session->arena, SESSION_ARENA_MAX);
+    log_set_level(LOG_WARN);
+    *status = STATUS_DONE;
+    if (options_ask_help(argc, argv)) {
+        options_print_help(usage, command);
+        return false;
+    }
+    *status = STATUS_FAILED;
+    if (!crypto_init()) return false;
+    if (options_read(&session->options, command, argc, argv, &session->arena, &session->err))
+        return true;
+    *status = session_misuse(session, "%s", session->err.detail);
+    arena_release(&session->arena);
+    return false;
+}
+
+int session_end(Session *session, int status)
+{
+    model_free(session->model);
+    if (session->hub_opened) hub_close(&session->hub);
+    if (session->device) session->ops->close(session->device);
+    arena_release(&session->arena);
+    return status;
+}
+
+int session_fail(const Session *session)
+{
+    const Err *err = &session->err;
+    fprintf(stderr, "aileron-rm: %s%s%s%s\n", err->detail ? err->detail : err_title(err->code),
+            err->pointer ? " (" : "", err->pointer ? err->pointer : "", err->pointer ? ")" : "");
+    return STATUS_FAILED;
+}
+
+int session_misuse(const Session *session, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fprintf(stderr, "aileron-rm: ");
+    vfprintf(stderr, format, args);
+    fprintf(stderr, "\nusage: %s\n(--help says more)\n", session->usage);
+    va_end(args);
+    return STATUS_USAGE;
+}
+
+/* ---- the model ---- */
+
+static bool open_device(Session *session)
+{
+    const Options *o = &session->options;
+    session->ops = ops_find(o->device, &session->arena, &session->err);
+    if (!session->ops) return false;
+    session->dtype = o->dtype == DTYPE_CHOICE_F32    ? DTYPE_F32
+                     : o->dtype == DTYPE_CHOICE_BF16 ? DTYPE_BF16
+                                                     : ops_best_dtype(session->ops);
+    DeviceOptions options = {(int)o->threads, session->dtype};
+    session->device = session->ops->open(&options, &session->arena, &session->err);
+    return session->device != NULL;
+}
+
+/* --template, else the directory's own; a base model without one reads dialogues as HH writes them.
+ */
+static bool choose_template(Session *session)
+{
+    const char *name = session->options.template_name;
+    Hub *hub = &session->hub;
+    EncodeRules *rules = &session->tokens;
+    rules->chat = hub->has_template ? hub->chat : TEMPLATE_HUMAN;
+    if (name[0] && !template_find(str_from(name), &rules->chat))
+        return err_set(&session->err, &session->arena, ERR_invalid, NULL,
+                       "--template: there is no template \"%s\"; one of raw, human, chatml, "
+                       "smollm2, qwen2, qwen2.5, qwen3, llama3",
+                       name);
+    if (!name[0] && hub->unknown_template)
+        return err_set(&session->err, &session->arena, ERR_invalid, NULL,
+                       "%s has a chat template that is not recognised; say which one to use with "
+                       "--template",
+                       hub->directory);
+    return true;
+}
+
+/* A model that we trained says whether its answers end with EOS. */
+static bool choose_ending(Session *session)
+{
+    Hub *hub = &session->hub;
+    int32_t pad_id = -1, eos_id = hub->config.eos_id;
+    if (hub->trained) {
+        session->tokens.eos_id = hub->append_eos ? eos_id : -1;
+        return true;
+    }
+    if (!hub_pad_id(hub, &pad_id, &session->arena, &session->err)) return false;
+    session->tokens.eos_id = encode_eos(session->tokens.chat, eos_id, pad_id);
+    return true;
+}
+
+bool session_open_hub(Session *session, const char *directory)
+{
+    const Options *o = &session->options;
+    if (!open_device(session) ||
+        !hub_open(&session->hub, directory, &session->arena, &session->err))
+        return false;
+    session->hub_opened = true;
+    if (!choose_template(session) || !choose_ending(session)) return false;
+    const ModelConfig *config = &session->hub.config;
+    session->tokens.tokenizer = session->hub.tokenizer;
+    session->tokens.max_length = (int32_t)o->max_length;
+    if (config->learned_positions && config->positions < session->tokens.max_length)
+        session->tokens.max_length = config->positions;
+    session->tokens.refuse_overlong = o->overlong == OVERLONG_REFUSE;
+    return true;
+}
+
+bool session_open_model(Session *session, const ModelOptions *options)
+{
+    session->model =
+        model_new(session->device, &session->hub.config, options, &session->arena, &session->err);
+    return session->model &&
+           hub_load(&session->hub, session->model, &session->arena, &session->err);
+}
+
+bool session_open_scorer(Session *session)
+{
+    const char *directory = session->options.model;
+    if (!session_open_hub(session, directory)) return false;
+    int32_t heads = session->hub.heads;
+    if (heads < 1)
+        return err_set(&session->err, &session->arena, ERR_invalid, NULL,
+                       "--model: %s has no score head: it is no reward model", directory);
+    ModelOptions options = {.mode = TRAIN_NOTHING,
+                            .heads = heads,
+                            .trim_last_layer = true,
+                            .blank = true};
+    return session_open_model(session, &options);
+}
+
+/* ---- signals and files ---- */
+
+static void interrupt(int number)
+{
+    session_interrupted = number;
+}
+
+void session_catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = interrupt};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGHUP, &action, NULL);
+}
+
+void session_build_id(char out[65])
+{
+    uint8_t digest[CRYPTO_HASH_BYTES];
+    char *piece = malloc(PIECE_BYTES);
+    Hasher *hasher = malloc(hasher_size());
+    FILE *file = fopen("/proc/self/exe", "re");
+    snprintf(out, 65, "unknown");
+    if (piece && hasher && file) {
+        hasher_init(hasher, NULL);
+        for (size_t n; (n = fread(piece, 1, PIECE_BYTES, file)) > 0;)
+            hasher_add_raw(hasher, piece, n);
+        hasher_final(hasher, digest);
+        crypto_hex(out, digest, sizeof digest);
+    }
+    if (file) fclose(file);
+    free(hasher);
+    free(piece);
+}
+
+bool session_write_file(const char *path, const Buf *text, Arena *arena, Err *err)
+{
+    char part[PATH_BYTES];
+    int n = snprintf(part, sizeof part, "%s.part", path);
+    FILE *file = n < PATH_BYTES && buf_ok(text) ? fopen(part, "we") : NULL;
+    bool ok = file && fwrite(text->data, 1, text->len, file) == text->len && fflush(file) == 0 &&
+              fsync(fileno(file)) == 0;
+    int problem = errno;
+    if (file && fclose(file) != 0) ok = false;
+    if (ok && rename(part, path) == 0) return true;
+    if (file) unlink(part);
+    return err_set(err, arena, ERR_unavailable, NULL, "cannot write %s: %s", path,
+                   buf_ok(text) ? strerror(problem) : "out of memory");
+}

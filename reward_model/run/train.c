@@ -1,0 +1,380 @@
+/* train.c - `aileron-rm train`: options, data, model, the loop. See train.h for the parts. */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../../server/base/clock.h"
+#include "../../server/base/json.h"
+#include "commands.h"
+#include "train.h"
+
+#define SMOOTHING 0.9 /* of loss and accuracy in the progress line */
+
+enum { SCRATCH_MAX = 1 << 28, PATH_BYTES = 4096 };
+
+/* ---- options ---- */
+
+static int check_sources(Session *s)
+{
+    const Options *o = &s->options;
+    bool database = o->database[0] || o->server_data[0];
+    if (!o->data.count && !database)
+        return session_misuse(s, "--data is missing (or --database with --project)");
+    if (o->data.count && (database || o->project[0] || o->snapshot[0]))
+        return session_misuse(s, "--data and --database are alternatives");
+    if (database && !o->project[0]) return session_misuse(s, "--project is missing");
+    return STATUS_DONE;
+}
+
+/* "0.1" or "estimate" */
+static bool read_noise(const char *text, PackRules *rules, double *noise)
+{
+    char *end;
+    rules->loss.estimate_noise = strcmp(text, "estimate") == 0;
+    *noise = rules->loss.estimate_noise ? 0.1 : strtod(text, &end);
+    bool good = rules->loss.estimate_noise || (text[0] && *end == '\0');
+    rules->loss.noise = *noise > 0;
+    return good && *noise >= 0 && *noise < 1;
+}
+
+static int check_options(Training *training)
+{
+    Session *s = &training->session;
+    const Options *o = &s->options;
+    double noise;
+    if (!o->out[0]) return session_misuse(s, "--out is missing");
+    if (!o->base[0] && !o->init[0]) return session_misuse(s, "--base is missing (or --init tiny)");
+    if (o->base[0] && o->init[0]) return session_misuse(s, "--base and --init are alternatives");
+    if (o->init[0] && strcmp(o->init, "tiny") != 0)
+        return session_misuse(s, "--init is tiny, not \"%s\"", o->init);
+    if (o->resume && o->overwrite)
+        return session_misuse(s, "--resume and --overwrite are alternatives");
+    if (o->allow_train_rows && o->skip_train_rows)
+        return session_misuse(s, "--allow-train-rows and --skip-train-rows are alternatives");
+    if (!read_noise(o->noise, &training->rules, &noise))
+        return session_misuse(s, "--noise is a share from 0 to below 1, or estimate, not \"%s\"",
+                              o->noise);
+    PackRules *rules = &training->rules;
+    rules->loss.ties = (TieModel)o->ties;
+    rules->loss.rankings = (RankingModel)o->rankings;
+    rules->loss.centering = o->centering;
+    rules->strength = (PackStrength)o->strength;
+    rules->margin_unit = o->margin_unit;
+    rules->implicit_weight = o->implicit_weight;
+    rules->label_weight = o->label_weight;
+    rules->gold = o->gold;
+    rules->heads = (int32_t)o->heads;
+    rules->seed = (uint64_t)o->seed;
+    rules->share = o->share;
+    loss_parameters_init(&training->losses, &rules->loss, noise);
+    return check_sources(s);
+}
+
+/* ---- the directory ---- */
+
+static const char *out_file(Session *s, const char *name)
+{
+    Str path = arena_printf(&s->arena, "%s/%s", s->options.out, name);
+    return path.ptr ? path.ptr : "";
+}
+
+static bool make_directories(Session *s)
+{
+    char part[PATH_BYTES];
+    const char *out = s->options.out;
+    if (strlen(out) >= sizeof part)
+        return err_set(&s->err, &s->arena, ERR_invalid, NULL, "--out: the path is too long");
+    memcpy(part, out, strlen(out) + 1);
+    for (char *slash = part + 1; (slash = strchr(slash, '/')); slash++) {
+        *slash = '\0';
+        (void)mkdir(part, 0777);
+        *slash = '/';
+    }
+    if ((mkdir(part, 0777) == 0 || errno == EEXIST) && access(out, W_OK | X_OK) == 0) return true;
+    return err_set(&s->err, &s->arena, ERR_unavailable, NULL, "cannot write in --out %s: %s", out,
+                   strerror(errno));
+}
+
+/* What stands in --out already: nothing, a run to go on with, or something to leave alone.
+ * *finished: there is nothing to do. */
+static bool look_at_directory(Training *training, bool *finished)
+{
+    Session *s = &training->session;
+    const Options *o = &s->options;
+    bool checkpoint = access(out_file(s, TRAIN_CHECKPOINTS "/current"), F_OK) == 0;
+    bool model = access(out_file(s, "config.json"), F_OK) == 0;
+    bool report = access(out_file(s, TRAIN_REPORT), F_OK) == 0;
+    *finished = o->resume && report && !checkpoint;
+    if (*finished) return true;
+    if (o->overwrite) {
+        checkpoint_remove_all(training);
+        unlink(out_file(s, TRAIN_REPORT));
+        return true;
+    }
+    if (o->resume) return checkpoint_find(training, &training->resumed);
+    if (checkpoint)
+        return err_set(&s->err, &s->arena, ERR_conflict, NULL,
+                       "--out %s holds a run that has not ended: --resume goes on with it, "
+                       "--overwrite begins anew",
+                       o->out);
+    return !model || err_set(&s->err, &s->arena, ERR_conflict, NULL,
+                             "--out %s holds a model already; name another directory, or give "
+                             "--overwrite",
+                             o->out);
+}
+
+/* ---- the model ---- */
+
+static bool open_model(Training *training)
+{
+    static const TrainMode modes[] = {TRAIN_FULL, TRAIN_LORA, TRAIN_HEADS};
+    Session *s = &training->session;
+    const Options *o = &s->options;
+    ModelOptions options = {.mode = modes[o->mode],
+                            .heads = (int32_t)o->heads,
+                            .lora_rank = (int32_t)o->lora_rank,
+                            .lora_alpha = (float)o->lora_alpha,
+                            .seed = (uint64_t)o->seed,
+                            .trim_last_layer = true};
+    return session_open_model(s, &options);
+}
+
+/* trainers.md section 4: by mode and size. */
+static double default_rate(const Options *o, const ModelConfig *config)
+{
+    int64_t size = model_config_parameters(config);
+    if (o->lr > 0) return o->lr;
+    if (o->mode == MODE_HEAD || o->init[0]) return 1e-3;
+    if (o->mode == MODE_LORA) return 1e-4;
+    return size < 1000000000 ? 1e-5 : size < 7000000000 ? 5e-6 : 2e-6;
+}
+
+/* Of weights, data, and what decides how texts become features. */
+static bool open_features(Training *training)
+{
+    Session *s = &training->session;
+    const Options *o = &s->options;
+    uint8_t key[CRYPTO_HASH_BYTES];
+    Str text = arena_printf(&s->arena, "%s %s %s %s %d %d %lld %lld %g %d %d %d %lld", s->hub.hash,
+                            training->dataset.origin.hash, training->dataset.eval_origin.hash,
+                            template_name(s->tokens.chat), s->tokens.eos_id, s->tokens.max_length,
+                            (long long)o->overlong, (long long)o->split, o->eval_share,
+                            o->skip_train_rows, (int)s->dtype, o->gold, (long long)o->limit);
+    if (o->init[0]) text = arena_printf(&s->arena, "%s %lld", text.ptr, (long long)o->seed);
+    if (!text.ptr) return err_set(&s->err, &s->arena, ERR_unavailable, NULL, "out of memory");
+    crypto_hash(key, text, NULL);
+    FeaturesOptions options = {.directory = o->out,
+                               .key = key,
+                               .stores = {training->dataset.train, training->dataset.heldout},
+                               .model = s->model,
+                               .rules = &training->rules,
+                               .micro_rows = o->micro_rows,
+                               .quiet = o->quiet,
+                               .stop = &session_interrupted};
+    training->features = features_open(&options, &s->arena, &s->err);
+    return training->features != NULL;
+}
+
+/* ---- the loop ---- */
+
+static bool plan(Training *training)
+{
+    Session *s = &training->session;
+    const Options *o = &s->options;
+    int64_t elements = store_elements(training->dataset.train);
+    if (elements == 0)
+        return err_set(&s->err, &s->arena, ERR_invalid, NULL,
+                       "there is nothing to train on: of %lld rows %lld are refused, %lld have no "
+                       "judgment that counts, %lld no text, and %lld are in other splits",
+                       (long long)training->dataset.counts.lines,
+                       (long long)training->dataset.counts.refused,
+                       (long long)training->dataset.counts.unsaid,
+                       (long long)training->dataset.counts.without_text,
+                       (long long)(training->dataset.counts.left_alone +
+                                   training->dataset.counts.held_out));
+    training->elements_a_step = o->batch * o->accumulate;
+    training->steps_an_epoch =
+        (elements + training->elements_a_step - 1) / training->elements_a_step;
+    training->steps = o->steps ? o->steps : training->steps_an_epoch * o->epochs;
+    training->learning_rate = default_rate(o, &s->hub.config);
+    return true;
+}
+
+static bool write_line(Training *training, const StepReport *report, const QualityResult *heldout)
+{
+    Session *s = &training->session;
+    Buf out;
+    buf_init(&out, KiB(64));
+    buf_put_format(&out, "{\"step\":%lld,\"loss\":", (long long)training->state.step);
+    json_put_real(&out, report->loss);
+    buf_put_format(&out, ",\"accuracy\":%.6g,\"learning_rate\":", report->accuracy);
+    json_put_real(&out, report->learning_rate);
+    buf_put_format(&out,
+                   ",\"gradient_norm\":%.6g,\"pairs\":%lld,\"tokens\":%lld,\"seconds\":%.4f,"
+                   "\"tokens_per_second\":%.1f",
+                   report->norm, (long long)report->pairs, (long long)report->tokens,
+                   report->seconds, (double)report->tokens / fmax(report->seconds, 1e-9));
+    if (heldout) {
+        buf_put_format(&out,
+                       ",\"heldout\":{\"pairs\":%lld,\"log_loss\":", (long long)heldout->pairs);
+        json_put_real(&out, heldout->log_loss);
+        buf_put_format(&out, ",\"accuracy\":%.6g,\"ece\":%.6g}", heldout->accuracy,
+                       heldout->calibration_error);
+    }
+    buf_put_text(&out, "}\n");
+    bool ok = buf_ok(&out) && fwrite(out.data, 1, out.len, training->log) == out.len &&
+              fflush(training->log) == 0;
+    training->state.log_bytes += (int64_t)out.len;
+    buf_release(&out);
+    return ok || err_set(&s->err, &s->arena, ERR_unavailable, NULL, "cannot write %s: %s",
+                         out_file(s, TRAIN_LOG), strerror(errno));
+}
+
+static void show(Training *training, const StepReport *report)
+{
+    TrainState *state = &training->state;
+    double keep = state->step <= 1 ? 0 : SMOOTHING;
+    state->last_loss = keep * state->last_loss + (1 - keep) * report->loss;
+    state->last_accuracy = keep * state->last_accuracy + (1 - keep) * report->accuracy;
+    MeterStep at = {state->step,
+                    training->steps,
+                    state->last_loss,
+                    state->last_accuracy,
+                    (double)report->tokens / fmax(report->seconds, 1e-9),
+                    (double)report->pairs / fmax(report->seconds, 1e-9)};
+    meter_step(&training->meter, &at);
+}
+
+/* After a step: its line, an evaluation or a checkpoint when one is due. */
+static bool after_step(Training *training, const StepReport *report)
+{
+    const Options *o = &training->session.options;
+    QualityResult heldout;
+    bool evaluated = train_evaluation_due(training);
+    show(training, report);
+    if (evaluated && !train_evaluate(training, &heldout)) return false;
+    if (!write_line(training, report, evaluated ? &heldout : NULL)) return false;
+    bool due = o->checkpoint_every && training->state.step % o->checkpoint_every == 0;
+    bool ok =
+        !(evaluated || due) || (fsync(fileno(training->log)) == 0 && checkpoint_save(training));
+    arena_reset(&training->scratch);
+    return ok;
+}
+
+static bool interrupted(Training *training)
+{
+    Session *s = &training->session;
+    meter_end(&training->meter);
+    if (training->state.step > 0 && !checkpoint_save(training)) return false;
+    if (training->state.step == 0)
+        return err_set(&s->err, &s->arena, ERR_unavailable, NULL,
+                       "interrupted before the first step");
+    return err_set(&s->err, &s->arena, ERR_unavailable, NULL,
+                   "interrupted after step %lld of %lld; a checkpoint is kept, --resume goes on",
+                   (long long)training->state.step, (long long)training->steps);
+}
+
+static bool run_steps(Training *training)
+{
+    TrainState *state = &training->state;
+    meter_begin(&training->meter, !training->session.options.quiet);
+    while (state->step < training->steps && !state->stopped_early) {
+        StepReport report;
+        StepResult result = train_step(training, &report);
+        if (result == STEP_INTERRUPTED) return interrupted(training);
+        if (result == STEP_FAILED) {
+            meter_end(&training->meter);
+            return false;
+        }
+        if (!after_step(training, &report))
+            return session_interrupted ? interrupted(training) : false;
+    }
+    meter_end(&training->meter);
+    return true;
+}
+
+/* ---- the command ---- */
+
+static void say_what_there_is(const Training *training)
+{
+    const DatasetCounts *c = &training->dataset.counts, *e = &training->dataset.eval_counts;
+    const Session *s = &training->session;
+    if (s->options.quiet) return;
+    fprintf(stderr,
+            "%lld rows: %lld to train on (%lld prompts), %lld held out, %lld left alone, %lld "
+            "without judgment, %lld refused, %lld cut to %d tokens\n",
+            (long long)(c->lines + e->lines), (long long)c->trained,
+            (long long)store_elements(training->dataset.train),
+            (long long)(c->held_out + e->held_out), (long long)(c->left_alone + c->seen + e->seen),
+            (long long)(c->unsaid + c->without_text), (long long)(c->refused + e->refused),
+            (long long)(c->cut + e->cut), s->tokens.max_length);
+    fprintf(stderr, "%s, %s, template %s, learning rate %g, %lld steps of %lld prompts\n",
+            s->ops->name, s->dtype == DTYPE_BF16 ? "bf16" : "fp32", template_name(s->tokens.chat),
+            training->learning_rate, (long long)training->steps,
+            (long long)training->elements_a_step);
+}
+
+static bool prepare(Training *training)
+{
+    Session *s = &training->session;
+    int64_t boundary = training->resumed ? training->origin.boundary : SOURCE_NO_BOUNDARY;
+    if (!session_open_hub(s, s->options.init[0] ? NULL : s->options.base) ||
+        !dataset_load(&training->dataset, &s->options, &s->tokens, &training->rules, boundary,
+                      &s->arena, &s->err) ||
+        (training->resumed && !checkpoint_same_data(training)) || !plan(training) ||
+        !open_model(training) || (s->options.mode == MODE_HEAD && !open_features(training)) ||
+        (training->resumed && !checkpoint_load(training)))
+        return false;
+    training->log = fopen(out_file(s, TRAIN_LOG), training->resumed ? "ae" : "we");
+    if (!training->log)
+        return err_set(&s->err, &s->arena, ERR_unavailable, NULL, "cannot write %s: %s",
+                       out_file(s, TRAIN_LOG), strerror(errno));
+    pack_init(&training->pack, &training->rules);
+    say_what_there_is(training);
+    if (training->resumed && !s->options.quiet)
+        fprintf(stderr, "going on after step %lld\n", (long long)training->state.step);
+    return true;
+}
+
+static int run(Training *training)
+{
+    Session *s = &training->session;
+    bool finished = false;
+    session_catch_signals();
+    if (!make_directories(s) || !look_at_directory(training, &finished)) return session_fail(s);
+    if (finished) {
+        fprintf(stderr, "the run in %s is finished: there is nothing to go on with\n",
+                s->options.out);
+        return STATUS_DONE;
+    }
+    if (!prepare(training) || !run_steps(training) || !train_finish(training))
+        return session_fail(s);
+    int64_t refused = training->dataset.counts.refused + training->dataset.eval_counts.refused;
+    return refused ? STATUS_SOME_REFUSED : STATUS_DONE;
+}
+
+int train_command(int argc, char **argv)
+{
+    int status;
+    Training *training = calloc(1, sizeof *training);
+    if (!training) return STATUS_FAILED;
+    Session *s = &training->session;
+    const char *usage = "aileron-rm train --base DIR --out DIR (--data FILE... | --database URL "
+                        "--project SLUG [--snapshot NAME]) [options]";
+    if (session_begin(s, FOR_TRAIN, usage, argc, argv, &status)) {
+        arena_init(&training->scratch, SCRATCH_MAX);
+        training->state.best_loss = (double)INFINITY;
+        status = check_options(training);
+        if (status == STATUS_DONE) status = run(training);
+        if (training->log) fclose(training->log);
+        pack_release(&training->pack);
+        features_close(training->features);
+        dataset_close(&training->dataset);
+        arena_release(&training->scratch);
+        status = session_end(s, status);
+    }
+    free(training);
+    return status;
+}

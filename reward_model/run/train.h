@@ -1,0 +1,100 @@
+/* train.h - one training run: what the train_*.c files share.
+ *
+ *   step k trains elements shuffled(k·batch) …, so where a run is follows from its step alone
+ *
+ * A Training owns everything in it. All that changes from step to step is in `state`, the model and
+ * `losses`: that is what a checkpoint keeps. */
+#ifndef AILERON_RM_TRAIN_H
+#define AILERON_RM_TRAIN_H
+
+#include <stdio.h>
+
+#include "dataset.h"
+#include "features.h"
+#include "meter.h"
+#include "session.h"
+
+#define TRAIN_LOG         "train.jsonl"
+#define TRAIN_REPORT      "report.json"
+#define TRAIN_CHECKPOINTS "checkpoints"
+
+typedef struct TrainState { /* plain numbers: written to and read from a checkpoint */
+    int64_t step;           /* done */
+    int64_t log_bytes;      /* of train.jsonl */
+    int64_t pairs, tokens, computed_tokens;
+    double seconds;
+    double best_loss; /* held-out log-loss; INFINITY: none yet */
+    int64_t best_step, evaluations_without_better, evaluations;
+    double last_loss, last_accuracy; /* moving averages, for the progress line */
+    bool stopped_early;
+} TrainState;
+
+typedef struct CheckpointOrigin { /* what a checkpoint was made from: hashes */
+    char data[65], heldout[65], base[65];
+    int64_t boundary;
+} CheckpointOrigin;
+
+typedef struct Training {
+    Session session;
+    Arena scratch; /* of one step, evaluation or checkpoint: emptied after it */
+    Dataset dataset;
+    PackRules rules;
+    LossParameters losses;
+    Features *features; /* --mode head: NULL otherwise */
+    Pack pack;
+    TrainState state;
+    int64_t steps, steps_an_epoch; /* of the whole run */
+    int64_t elements_a_step;
+    double learning_rate;
+    FILE *log;
+    Meter meter;
+    bool resumed;
+    int64_t resumed_from;
+    CheckpointOrigin origin;
+} Training;
+
+/* ---- train_step.c ---- */
+typedef enum StepResult { STEP_DONE, STEP_INTERRUPTED, STEP_FAILED } StepResult;
+typedef struct StepReport {
+    double loss, accuracy, norm, learning_rate, seconds;
+    int64_t pairs, tokens, computed_tokens;
+} StepReport;
+/* The next step; an interrupted one has changed nothing. */
+StepResult train_step(Training *training, StepReport *report);
+/* Learning rate at a step counted from 0: linear warm-up, then to a tenth. */
+double train_rate(const Training *training, int64_t step);
+/* Scores of a pack of that store's elements that has been built, from the model (keep: for a
+ * backward pass) or from cached features. */
+typedef enum StoreName { STORE_TRAIN, STORE_HELDOUT } StoreName;
+MUST_CHECK bool train_scores(Training *training, Pack *pack, StoreName store, bool keep);
+
+/* ---- train_evaluate.c ---- */
+/* Measures up to `limit` elements of a store (0: all). */
+MUST_CHECK bool train_measure(Training *training, StoreName store, int64_t limit, Quality *metrics);
+/* Evaluates what is held out, keeps the best weights, and tells whether to stop early. */
+MUST_CHECK bool train_evaluate(Training *training, QualityResult *result);
+bool train_evaluation_due(const Training *training);
+
+/* ---- checkpoint.c ---- */
+/* Writes all state beside the last checkpoint, syncs, then points to it and removes the old. */
+MUST_CHECK bool checkpoint_save(Training *training);
+/* Keeps the weights as they are now as the best; committed by the next checkpoint_save. */
+MUST_CHECK bool checkpoint_keep_best(Training *training);
+MUST_CHECK bool checkpoint_load_best(Training *training);
+/* Is there one in --out? Reads its numbers and options, before the data are read. */
+MUST_CHECK bool checkpoint_find(Training *training, bool *found);
+/* After the data have been read again: are they, and the base, what they were? */
+MUST_CHECK bool checkpoint_same_data(Training *training);
+/* Weights, moments and the losses' parameters; and cuts train.jsonl back to the checkpoint. */
+MUST_CHECK bool checkpoint_load(Training *training);
+void checkpoint_remove_all(Training *training);
+
+/* ---- train_finish.c ---- */
+/* Best weights, temperature, export, self-test, report and plot. */
+MUST_CHECK bool train_finish(Training *training);
+
+/* ---- plot.c ---- */
+/* The learning curve of a train.jsonl as an SVG of its own. */
+MUST_CHECK bool plot_write(const char *log_path, const char *svg_path, Arena *arena, Err *err);
+
+#endif
