@@ -34,9 +34,10 @@ MUST_CHECK bool hub_load(const Hub *hub, Model *model, Arena *arena, Err *err);
 
 typedef struct HubExport {
     ChatTemplate chat;
-    bool append_eos;        /* false for GPT-2: see trainers.md 3.5 */
+    bool append_eos;        /* as training did; see encode_eos */
     int32_t pad_id;         /* chosen by hub_pad_id */
-    const char *report_key; /* text of a JSON object put under "aileron" in config.json */
+    const char *report_key; /* text of a JSON object put under "aileron" in config.json (with
+                             * "template" and "append_eos" added where it lacks them); or NULL */
     double mean, deviation; /* of the scores on the training data: "mean", "std" */
     TensorType type;        /* of the stored weights */
 } HubExport;
@@ -47,10 +48,12 @@ typedef struct HubExport {
  * written when the source has no template or another one than options->chat. */
 MUST_CHECK bool hub_export(const Hub *hub, const Model *model, const char *directory,
                            const HubExport *options, Arena *arena, Err *err);
-/* A pad id that occurs in no text: see trainers.md 3.5; the id GPT-2 shares with its EOS there. */
+/* A pad id that no text becomes and no template writes, below the vocabulary's size and not EOS; in
+ * a vocabulary without one (GPT-2) EOS itself, and then append_eos must be false. */
 MUST_CHECK bool hub_pad_id(const Hub *hub, int32_t *pad_id, Arena *arena, Err *err);
-/* The four last-token rules of trainers.md 3.5 agree on every sequence, with its length and padded
- * left and right; names the rule and the sequence otherwise. */
+/* The four rules by which others find the scored token (lasttoken.c has them) agree on the last one
+ * of every sequence, by itself and padded left and right; names the rule and the sequence
+ * otherwise. */
 MUST_CHECK bool hub_check_last_token(const Hub *hub, const HubExport *options,
                                      const Sequence *sequences, int32_t count, Arena *arena,
                                      Err *err);

@@ -30,6 +30,14 @@ struct HubFiles {
     Safetensors *heads;   /* NULL: only score.weight, or none */
 };
 
+/* Appends the JSON object `text` with the top-level member `key` set to `value` (JSON text too), in
+ * its place or at the end; every other byte stays. `text` has been parsed without complaint. */
+void json_splice(Str text, const char *key, Str value, Buf *out);
+
+/* Appends the config.json of an export. */
+MUST_CHECK bool config_export(const Hub *hub, const HubExport *options, Buf *out, Arena *arena,
+                              Err *err);
+
 /* Fills hub->files, config and tokenizer of the tiny decoder. */
 MUST_CHECK bool hub_open_tiny(Hub *hub, Arena *arena, Err *err);
 /* The prefix of a family's tensors: "model.", "transformer.", "gpt_neox.". */

@@ -47,7 +47,9 @@ bool hub_open_tiny(Hub *hub, Arena *arena, Err *err)
     hub->config = model_config_tiny();
     tokenizer_write_tiny(&files->sides[SIDE_TOKENIZER]);
     buf_put_text(&files->sides[SIDE_TOKENIZER_CONFIG], tokenizer_config);
+    buf_put_text(&files->sides[SIDE_TEMPLATE], template_source(TEMPLATE_CHATML));
     files->has[SIDE_TOKENIZER] = files->has[SIDE_TOKENIZER_CONFIG] = true;
+    files->has[SIDE_TEMPLATE] = true;
     if (!buf_ok(&files->sides[SIDE_TOKENIZER]))
         return err_set(err, arena, ERR_internal, NULL, "out of memory");
     hub->tokenizer = tokenizer_read(buf_str(&files->sides[SIDE_TOKENIZER]), arena, err);

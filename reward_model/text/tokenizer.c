@@ -80,15 +80,22 @@ int32_t tokenizer_bos(const Tokenizer *tokenizer)
     return tokenizer->bos_id;
 }
 
-bool tokenizer_is_added(const Tokenizer *tokenizer, int32_t id)
+static const AddedToken *added_token(const Tokenizer *tokenizer, int32_t id)
 {
-    return id >= 0 && id < tokenizer->size && tokenizer->added[id] != NULL;
+    return id >= 0 && id < tokenizer->size ? tokenizer->added[id] : NULL;
+}
+
+bool tokenizer_is_special(const Tokenizer *tokenizer, int32_t id)
+{
+    const AddedToken *token = added_token(tokenizer, id);
+    return token != NULL && token->special;
 }
 
 bool tokenizer_decode(const Tokenizer *tokenizer, int32_t id, Buf *out)
 {
-    if (tokenizer_is_added(tokenizer, id)) {
-        buf_put_str(out, tokenizer->added[id]->written);
+    const AddedToken *token = added_token(tokenizer, id);
+    if (token != NULL) {
+        buf_put_str(out, token->written);
         return true;
     }
     if (id < 0 || id >= tokenizer->bpe.size || !tokenizer->bpe.places[id].present) return false;

@@ -26,8 +26,8 @@ int32_t tokenizer_id(const Tokenizer *tokenizer, Str token);
 int32_t tokenizer_size(const Tokenizer *tokenizer); /* highest id + 1 */
 /* The id that the file's post-processor puts before a text (Llama-3's BOS), or -1. */
 int32_t tokenizer_bos(const Tokenizer *tokenizer);
-/* True for the id of an added token: one that ordinary text does not become. */
-bool tokenizer_is_added(const Tokenizer *tokenizer, int32_t id);
+/* True for an added token that is marked special: no text becomes it but its own. */
+bool tokenizer_is_special(const Tokenizer *tokenizer, int32_t id);
 /* Appends the bytes of one id (added tokens as they are written). False: no such id. */
 bool tokenizer_decode(const Tokenizer *tokenizer, int32_t id, Buf *out);
 /* The byte-level tokenizer.json of `--init tiny`: 256 bytes and the special tokens of ChatML. */
