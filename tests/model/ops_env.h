@@ -198,7 +198,7 @@ static inline void check_close(const Env *env, const char *what, Tensor got, con
 static inline void check_slopes(const Env *env, const char *what, Tensor got, const Case *c,
                                 int which, double before)
 {
-    double *want = malloc((size_t)(got.rows * got.cols + 1) * sizeof *want);
+    double *want = calloc((size_t)(got.rows * got.cols + 1), sizeof *want);
     for (int64_t i = 0; i < got.rows * got.cols; i++) {
         want[i] = case_slope(c, which, (size_t)i) + before;
     }

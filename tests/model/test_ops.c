@@ -620,6 +620,13 @@ START_TEST(devices_are_found_or_said_to_be_missing)
 }
 END_TEST
 
+/* The address sanitizer, asked for too much, ends the program unless told to answer NULL. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "allocator_may_return_null=1";
+}
+
 START_TEST(memory_is_counted_and_may_run_out)
 {
     for (size_t b = 0; b < LEN(BACKENDS); b++) {
