@@ -1,6 +1,7 @@
 -- The schema that schema/migrations make, for reading; regenerate it with `make schema`.
 
 CREATE TYPE public.project_role AS ENUM (
+    'reporter',
     'annotator',
     'researcher',
     'owner'
@@ -360,7 +361,7 @@ UNION ALL
     k.id AS principal_id,
     k.role
    FROM public.api_key k
-  WHERE (k.revoked_at IS NULL)
+  WHERE ((k.revoked_at IS NULL) AND (k.role > 'reporter'::public.project_role))
 UNION ALL
  SELECT p.id AS project_id,
     a.id AS principal_id,

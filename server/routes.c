@@ -58,8 +58,13 @@ const Route routes[] = {
      RATE_WRITE, 0},
     {METHOD_GET, "/api/v1/projects/{slug}/audit", audit_list, ROLE_OWNER, 0, RATE_READ, 0},
 
-    {METHOD_POST, "/openai/v1/chat/completions", openai_chat, ROLE_USER, MiB(15), RATE_GATEWAY, 0},
-    {METHOD_GET, "/openai/v1/models", openai_models, ROLE_USER, 0, RATE_READ, 0},
+    {METHOD_POST, "/api/v1/events", event_create, ROLE_USER, MiB(1), RATE_GATEWAY,
+     ROUTE_NO_JSON | ROUTE_ANY_ORIGIN},
+    {METHOD_POST, "/api/v1/feedback", feedback_create, ROLE_USER, KiB(64), RATE_GATEWAY,
+     ROUTE_NO_JSON | ROUTE_ANY_ORIGIN},
+    {METHOD_POST, "/openai/v1/chat/completions", openai_chat, ROLE_USER, MiB(15), RATE_GATEWAY,
+     ROUTE_ANY_ORIGIN},
+    {METHOD_GET, "/openai/v1/models", openai_models, ROLE_USER, 0, RATE_READ, ROUTE_ANY_ORIGIN},
 
     {METHOD_POST, "/api/v1/projects/{slug}/leases", lease_create, ROLE_ANNOTATOR, KiB(1),
      RATE_WRITE, ROUTE_LEASE},

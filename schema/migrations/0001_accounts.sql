@@ -47,7 +47,8 @@ create table project (
     constraint project_title_valid check (char_length(title) between 1 and 200)
 );
 
-create type project_role as enum ('annotator', 'researcher', 'owner');
+-- A reporter may only report events: what a key in a public page may do.
+create type project_role as enum ('reporter', 'annotator', 'researcher', 'owner');
 
 create table member (
     project_id integer not null references project on delete cascade,
@@ -98,7 +99,8 @@ create view access (project_id, principal_id, role) as
       from member m join account a on a.id = m.account_id
      where not a.is_disabled and not a.is_admin
     union all
-    select k.project_id, k.id, k.role from api_key k where k.revoked_at is null
+    select k.project_id, k.id, k.role from api_key k
+     where k.revoked_at is null and k.role > 'reporter'
     union all
     select p.id, a.id, 'owner'::project_role from account a cross join project p
      where a.is_admin and not a.is_disabled;

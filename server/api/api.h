@@ -127,7 +127,9 @@ void snapshot_list(Req *req);
 void snapshot_create(Req *req);
 void snapshot_verify(Req *req);
 
-/* ---- openai.c, upstream.c: the gateway ---- */
+/* ---- openai.c, upstream.c, event.c: the gateway ---- */
+void event_create(Req *req);
+void feedback_create(Req *req);
 void upstream_list(Req *req);
 void upstream_create(Req *req);
 void upstream_delete(Req *req);

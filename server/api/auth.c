@@ -156,8 +156,11 @@ static Str token_sent(const Req *req, bool *is_key)
         Str key = str_skip(header, 7);
         return str_starts(key, "ak_") ? str_skip(key, KEY_PREFIX_BYTES) : key;
     }
-    *is_key = false;
-    return req_cookie(req, SESSION_COOKIE);
+    bool anywhere = (req->route->flags & ROUTE_ANY_ORIGIN) != 0;
+    *is_key = anywhere;
+    if (!anywhere) return req_cookie(req, SESSION_COOKIE);
+    Str key = req_query(req, "key"); /* navigator.sendBeacon sets no headers */
+    return str_starts(key, "ak_") ? str_skip(key, KEY_PREFIX_BYTES) : key;
 }
 
 void auth_authenticate(Req *req)

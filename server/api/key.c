@@ -1,6 +1,8 @@
 /* key.c - API keys of a project, each with a role; and the project's audit log. */
 #include "api.h"
 
+static const char *const key_roles[] = {"reporter", "annotator", "researcher", "owner", NULL};
+
 enum { KEY_PREFIX_CHARS = 8 }; /* shown in lists, to tell keys apart */
 
 /* GET /projects/{slug}/keys */
@@ -23,7 +25,7 @@ void key_create(Req *req)
 {
     Str role = STR("researcher"), name = STR("");
     const JsonField fields[] = {
-        {.name = "role", .kind = JSON_FIELD_ENUM, .out = &role, .choices = project_roles},
+        {.name = "role", .kind = JSON_FIELD_ENUM, .out = &role, .choices = key_roles},
         {.name = "name", .kind = JSON_FIELD_TEXT, .out = &name, .max = 100},
     };
     uint8_t hash[CRYPTO_HASH_BYTES];

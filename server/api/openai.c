@@ -6,7 +6,12 @@
 /* A key belongs to one project; an account's cookie does not say which is meant. */
 static bool has_project(Req *req)
 {
-    if (req->caller.is_key && req->caller.project_id > 0) return true;
+    bool may = req->caller.is_key && req->caller.role >= ROLE_ANNOTATOR;
+    if (may && req->caller.project_id > 0) return true;
+    if (req->caller.is_key) {
+        reply_fail(req, ERR_forbidden, NULL, "this key may report events only");
+        return false;
+    }
     reply_fail(req, ERR_unauthenticated, NULL, "send a project's key: Authorization: Bearer ak_…");
     return false;
 }

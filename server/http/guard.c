@@ -73,6 +73,17 @@ bool guard_collect(Req *req, const char *method, const char *version)
 
 static const Route asset_route = {METHOD_GET, "(asset)", asset_serve, ROLE_PUBLIC, 0, RATE_NONE, 0};
 
+/* A browser asks before it sends what another site's page may not send unasked (a key's header). */
+static void preflight(Req *req, const char *methods)
+{
+    req_add_header(req, "Access-Control-Allow-Methods", str_from(methods));
+    req_add_header(req, "Access-Control-Allow-Headers",
+                   STR("Authorization, Content-Type, X-Aileron-User, X-Aileron-Conversation, "
+                       "X-Aileron-Consent, *"));
+    req_add_header(req, "Access-Control-Max-Age", STR("86400"));
+    reply_empty(req, 204);
+}
+
 static Verdict guard_route(Req *req)
 {
     char allow[64];
@@ -81,6 +92,11 @@ static Verdict guard_route(Req *req)
     if (match == ROUTE_FOUND) {
         req->arena.cap += req->route->body_max < DRAIN_BYTES_MAX ? req->route->body_max : 0;
         return PASS;
+    }
+    bool open = req->route != NULL && (req->route->flags & ROUTE_ANY_ORIGIN) != 0;
+    if (match == ROUTE_WRONG_METHOD && open && strcmp(req->method, "OPTIONS") == 0) {
+        preflight(req, allow);
+        return REPLIED;
     }
     if (match == ROUTE_NOT_FOUND && asset_matches(req->path)) {
         if (strcmp(req->method, "GET") == 0 || strcmp(req->method, "HEAD") == 0) {
@@ -144,7 +160,7 @@ static bool origin_is_ours(const Req *req, Str origin)
 static Verdict guard_origin(Req *req)
 {
     if (strcmp(req->method, "GET") == 0 || strcmp(req->method, "HEAD") == 0) return PASS;
-    if (bearer(req).ptr != NULL) return PASS;
+    if (bearer(req).ptr != NULL || (req->route->flags & ROUTE_ANY_ORIGIN) != 0) return PASS;
     bool by_cookie = req_cookie(req, SESSION_COOKIE_NAME).len > 0;
     Str site = req_header(req, "Sec-Fetch-Site"), origin = req_header(req, "Origin");
     bool ours;

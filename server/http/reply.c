@@ -75,7 +75,14 @@ void reply_send(Req *req, int status, const char *content_type, struct MHD_Respo
     if (page) MHD_add_response_header(response, "Cross-Origin-Opener-Policy", "same-origin");
     MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
     MHD_add_response_header(response, "Referrer-Policy", "same-origin");
-    MHD_add_response_header(response, "Cross-Origin-Resource-Policy", "same-origin");
+    bool open = req->route != NULL && (req->route->flags & ROUTE_ANY_ORIGIN) != 0;
+    MHD_add_response_header(response, "Cross-Origin-Resource-Policy",
+                            open ? "cross-origin" : "same-origin");
+    if (open) {
+        MHD_add_response_header(response, "Access-Control-Allow-Origin", "*");
+        MHD_add_response_header(response, "Access-Control-Expose-Headers",
+                                "X-Aileron-Completion-Id, X-Request-Id, Retry-After");
+    }
     MHD_add_response_header(response, "X-Request-Id", req->id);
     if (!header_given(p, "Cache-Control")) {
         MHD_add_response_header(response, "Cache-Control", "no-store");

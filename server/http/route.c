@@ -63,6 +63,7 @@ RouteMatch route_match(const char *method, Str raw_path, Arena *arena, const Rou
         if (!path_matches(routes[i].path, raw_path, found, &shape)) continue;
         path_known = true;
         allow_add(allow, routes[i].method);
+        if (*route == NULL) *route = &routes[i]; /* for a preflight, which asks about the path */
         if (strcmp(method_name(routes[i].method), wanted) != 0) continue;
         if (best != NULL && shape >= best_shape) continue;
         best = &routes[i];

@@ -37,6 +37,7 @@ enum RouteFlags {
     ROUTE_LEASE = 4,       /* metrics: a lease */
     ROUTE_JUDGMENT = 8,    /* metrics: a judgment */
     ROUTE_OPTIONAL_AUTH = 16, /* ROLE_PUBLIC, but a session is looked up when there is one */
+    ROUTE_ANY_ORIGIN = 64, /* pages of any site may call it: by key only, cookies do not count */
     ROUTE_NO_GZIP = 32,    /* the reply carries a secret beside what the caller sent (BREACH) */
 };
 

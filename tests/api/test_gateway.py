@@ -271,7 +271,7 @@ def test_a_client_that_goes_away_stops_the_model_server(gate, models):
     wait_until(lambda: gate.signals() == ["stop"], 10, "the stop")
     wait_until(lambda: models.requests[-1]["ended"] == "gone", 10, "the cancelled call")
     [[_, content, finish, _]] = gate.answers()
-    assert finish == "stopped" and content.startswith("You said:") and len(content) < 500
+    assert finish == "stopped" and content.startswith("You") and len(content) < 500
     # one that waits for a whole answer
     link = socket.create_connection((gate.server.host, gate.server.port))
     body = json.dumps({"model": "silent", "messages": [user("never")]}).encode()
