@@ -23,7 +23,7 @@ typedef enum KeyKind {
     KEY_SIZE_OR,  /* the same, or absent or null: keeps the default */
     KEY_REAL,     /* float; null or absent keeps the default */
     KEY_FLAG,     /* bool; likewise */
-    KEY_TOKEN,    /* a token id, or the first of a list; null, -1 or absent: none */
+    KEY_TOKEN,    /* a token id, or the first of a list; null, -1, absent or beyond: none */
     KEY_GELU,     /* activation of a plain MLP */
     KEY_SILU,     /* activation of a gated MLP */
     KEY_LAYERS,   /* layer_types: full attention everywhere */
@@ -225,8 +225,9 @@ static bool read_token(const Reading *r, const Key *key, const json_t *value)
     if (json_is_array(value)) value = json_array_get(value, 0);
     bool none = value == NULL || json_is_null(value) ||
                 (json_is_number(value) && json_number_value(value) == -1);
-    if (!none && (!config_int(value, &id) || id >= r->config->vocabulary))
-        return refuse(r, key->name, "%s must be a token id below vocab_size", key->name);
+    if (!none && !config_int(value, &id))
+        return refuse(r, key->name, "%s must be a token id", key->name);
+    if (id >= r->config->vocabulary) id = -1; /* the class's default, left behind */
     memcpy((char *)r->config + key->offset, &id, sizeof id);
     return true;
 }

@@ -77,7 +77,8 @@ static bool render(Probe *p)
                                     json_str(json_object_get(item, "content"))};
     }
     bool ok = template_render(p->chat, messages, json_array_size(list), &text, &p->arena, &p->err);
-    json_put_text(&p->out, ok ? buf_str(&text) : (Str){NULL, 0});
+    Str rendered = text.len > 0 ? buf_str(&text) : STR("");
+    json_put_text(&p->out, ok ? rendered : (Str){NULL, 0});
     buf_release(&text);
     json_decref(list);
     return true;

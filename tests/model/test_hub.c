@@ -348,7 +348,7 @@ START_TEST(what_the_model_does_not_do_is_refused_by_name)
     ck_refused(LLAMA("\"quantization_config\": {\"bits\": 4}"), "quantization_config");
     ck_refused(LLAMA("\"auto_map\": {\"a\": 1}"), "auto_map");
     ck_refused(LLAMA("\"rope_interleaved\": true"), "rope_interleaved");
-    ck_refused(LLAMA("\"pad_token_id\": 300"), "pad_token_id must be a token id");
+    ck_refused(LLAMA("\"pad_token_id\": \"x\""), "pad_token_id must be a token id");
     ck_refused(LLAMA("\"rope_scaling\": {\"type\": \"yarn\"}"), "\"yarn\" is not supported");
     ck_refused(LLAMA("\"rope_scaling\": {\"type\": \"linear\"}"), "factor is missing");
     ck_refused(LLAMA("\"rope_scaling\": {\"type\": \"llama3\", \"factor\": 8}"), "llama3 needs");
