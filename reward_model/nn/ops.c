@@ -21,7 +21,11 @@ __attribute__((weak)) const Ops *cuda_ops_find(Arena *arena, Err *err);
 static const Ops *cpu_ops_find(const char *name)
 {
 #ifdef __x86_64__
-    bool v4 = __builtin_cpu_supports("x86-64-v4"), v3 = __builtin_cpu_supports("x86-64-v3");
+    bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+              __builtin_cpu_supports("bmi2");
+    bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+              __builtin_cpu_supports("avx512cd");
     const Backend backends[] =
     { {"cpu", BEST(v4), v4},
       {"cpu", BEST(v3), v3},

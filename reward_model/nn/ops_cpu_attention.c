@@ -2,7 +2,7 @@
  *
  * A block is some queries of a span with all query heads that share one key head; its rows are
  * (query, head) pairs. Keys come by in blocks too, so no matrix of all pairs ever exists (Dao et
- * al., FlashAttention, 2022). Scores are kept as [key, row]: sixteen rows go side by side, and the
+ * al., FlashAttention, 2022). Scores are kept as [key, row]: rows go side by side in lanes, and the
  * largest and the sum of each are taken straight down, without sums across a vector.
  *
  *   forward:   S = K·Qᵀ   P = e^(S - max)   O = Σ Pᵀ·V / Σ P   lse = max + log Σ P
@@ -27,10 +27,10 @@ typedef struct Frame {
     const Heads *heads;
     Tensor q, k, v, out, dout, dq, dk, dv;
     float *lse;
-    int64_t e, wide;  /* head_dim, and as a multiple of 16 */
+    int64_t e, wide;  /* head_dim, and as a multiple of LANES */
     int64_t group;    /* query heads that share a key head */
     int64_t queries;  /* of a block */
-    int64_t rows;     /* of a block at most, a multiple of 16 */
+    int64_t rows;     /* of a block at most, a multiple of LANES */
     int64_t keys_max; /* of a tree; backward */
 } Frame;
 
@@ -38,7 +38,7 @@ typedef struct Frame {
 typedef struct Block {
     const Span *span;
     int64_t kv, first, queries;
-    int64_t rows, padded; /* (query, head) pairs; as a multiple of 16 */
+    int64_t rows, padded; /* (query, head) pairs; as a multiple of LANES */
 } Block;
 
 /* A run of keys: rows `row` … of the key tensor. Own keys are numbered from `number`. */
@@ -134,7 +134,7 @@ static void turn(const Frame *f, const Block *b, float *to, const float *from)
 {
     for (int64_t r = 0; r < b->padded; r += LANES) {
         for (int64_t c = 0; c < f->wide; c += LANES) {
-            transpose_16(to + c * b->padded + r, b->padded, from + r * f->wide + c, f->wide);
+            transpose_lanes(to + c * b->padded + r, b->padded, from + r * f->wide + c, f->wide);
         }
     }
 }
@@ -148,7 +148,7 @@ static void load_keys(const Frame *f, float *to, Tensor x, int64_t row, int64_t 
 
 /* ---- what a row may see ---- */
 
-/* For the sixteen rows from r: the number within the run of the last key each may see. */
+/* For LANES rows from r: the number within the run of the last key each may see. */
 static LanesInt last_seen(const Frame *f, const Block *b, const Run *run, int64_t r)
 {
     LanesInt last;
@@ -192,7 +192,7 @@ static Forward forward_place(const Frame *f, float *at)
     return w;
 }
 
-/* Scores to e^(score - most) for sixteen rows; returns what earlier sums shrink by. */
+/* Scores to e^(score - most) for LANES rows; returns what earlier sums shrink by. */
 static Lanes soften(const Frame *f, const Block *b, const Run *run, const Forward *w, int64_t r)
 {
     float *scores = w->scores + r;

@@ -55,21 +55,30 @@ static void tile_store(Lanes acc[STRIP][PANEL_LANES], const Product *w, int64_t 
     }
 }
 
-/* Rows row … of A as fp32 strips [k][STRIP]; rows beyond m are zero. */
+static float element(const void *data, Dtype dtype, int64_t at)
+{
+    return lanes_load_part(data, at, dtype, 1)[0];
+}
+
+/* Rows row … of A as fp32 strips [k][STRIP]; rows beyond m are zero. Runs along memory. */
 static void pack_strip(float *to, const Product *w, int64_t row)
 {
-    memset(to, 0, (size_t)(w->k * STRIP) * sizeof *to);
-    for (int64_t i = 0; i < STRIP && row + i < w->m; i++) {
+    int64_t rows = w->m - row < STRIP ? w->m - row : STRIP;
+    if (rows < STRIP) memset(to, 0, (size_t)(w->k * STRIP) * sizeof *to);
+    if (w->a_row == 1) {
         for (int64_t p = 0; p < w->k; p++) {
-            int64_t at = (row + i) * w->a_row + p * w->a_col;
-            float x;
-            if (w->a_type == DTYPE_F32) {
-                x = ((const float *)w->a)[at];
-            } else {
-                uint32_t bits = (uint32_t)((const uint16_t *)w->a)[at] << 16;
-                memcpy(&x, &bits, sizeof x);
+            const int64_t from = row + p * w->a_col;
+            for (int64_t c = 0; c < rows; c += LANES) {
+                int64_t n = rows - c;
+                Lanes x = lanes_load_part(w->a, from + c, w->a_type, n);
+                lanes_store_part(to, p * STRIP + c, DTYPE_F32, n, x);
             }
-            to[p * STRIP + i] = x;
+        }
+        return;
+    }
+    for (int64_t i = 0; i < rows; i++) {
+        for (int64_t p = 0; p < w->k; p++) {
+            to[p * STRIP + i] = element(w->a, w->a_type, (row + i) * w->a_row + p * w->a_col);
         }
     }
 }
@@ -170,9 +179,24 @@ size_t cpu_matrix_bytes(const Device *device, const Matrix *w)
     return sizeof *w + forward + (w->backward ? backward : 0);
 }
 
-static void store_one(void *to, int64_t at, Dtype type, float x)
+/* to[c][r] = scale · from[r][c] for r < rows, c < cols, both at most LANES; r beyond gets 0. */
+static void turn_block(void *to, const void *from, Dtype type, Dtype from_type, int64_t from_row,
+                       int64_t rows, int64_t cols, float scale)
 {
-    lanes_store_part(to, at, type, 1, lanes_all(x));
+    float in[LANES * LANES] = {0}, out[LANES * LANES];
+    for (int64_t r = 0; r < LANES && r < rows; r++) {
+        lanes_store(in, r * LANES, DTYPE_F32,
+                    scale * lanes_load_part(from, r * from_row, from_type, cols));
+    }
+    transpose_lanes(out, LANES, in, LANES);
+    for (int64_t c = 0; c < LANES && c < cols; c++) {
+        lanes_store(to, c * PANEL, type, lanes_load(out, c * LANES, DTYPE_F32));
+    }
+}
+
+static void *element_at(void *data, Dtype dtype, int64_t at)
+{
+    return (char *)data + (size_t)at * dtype_bytes(dtype);
 }
 
 /* backward from forward: the same numbers in another order. */
@@ -180,13 +204,13 @@ static void matrix_turn(const Cpu *cpu, const Matrix *w)
 {
     int64_t padded = round_up(w->inputs, PANEL);
 #pragma omp parallel for schedule(static) num_threads(cpu->threads)
-    for (int64_t i = 0; i < padded; i++) {
-        for (int64_t o = 0; o < w->outputs; o++) {
+    for (int64_t i = 0; i < padded; i += LANES) {
+        for (int64_t o = 0; o < w->outputs; o += LANES) {
             int64_t from = o / PANEL * PANEL * w->inputs + i * PANEL + o % PANEL;
-            Lanes x = {0};
-            if (i < w->inputs) x = lanes_load_part(w->forward, from, w->dtype, 1);
-            store_one(w->backward, i / PANEL * PANEL * w->outputs + o * PANEL + i % PANEL, w->dtype,
-                      x[0]);
+            int64_t to = i / PANEL * PANEL * w->outputs + o * PANEL + i % PANEL;
+            turn_block(element_at(w->backward, w->dtype, to),
+                       element_at(w->forward, w->dtype, i < w->inputs ? from : 0), w->dtype,
+                       w->dtype, PANEL, w->inputs - i, w->outputs - o, 1);
         }
     }
 }
@@ -195,11 +219,12 @@ void cpu_matrix_set(Device *device, Matrix *w, const float *master, float scale)
 {
     int64_t padded = round_up(w->outputs, PANEL);
 #pragma omp parallel for schedule(static) num_threads(cpu_of(device)->threads)
-    for (int64_t o = 0; o < padded; o++) {
-        for (int64_t i = 0; i < w->inputs; i++) {
-            float x = o < w->outputs ? master[o * w->inputs + i] * scale : 0;
-            store_one(w->forward, o / PANEL * PANEL * w->inputs + i * PANEL + o % PANEL, w->dtype,
-                      x);
+    for (int64_t o = 0; o < padded; o += LANES) {
+        for (int64_t i = 0; i < w->inputs; i += LANES) {
+            int64_t to = o / PANEL * PANEL * w->inputs + i * PANEL + o % PANEL;
+            const float *from = master + (o < w->outputs ? o * w->inputs + i : 0);
+            turn_block(element_at(w->forward, w->dtype, to), from, w->dtype, DTYPE_F32, w->inputs,
+                       w->outputs - o, w->inputs - i, scale);
         }
     }
     if (w->backward) matrix_turn(cpu_of(device), w);

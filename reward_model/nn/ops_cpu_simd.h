@@ -1,7 +1,7 @@
-/* ops_cpu_simd.h - sixteen floats at a time, loaded from fp32 or bf16, on any processor.
+/* ops_cpu_simd.h - as many floats at a time as a register holds, loaded from fp32 or bf16.
  *
- * GCC's vectors: one AVX-512 register, two of AVX2, four of SSE; the arithmetic is the same. Every
- * function is inlined, so a constant dtype costs no branch. */
+ * GCC's vectors: 16 floats with AVX-512, 8 with AVX2, else 4. Every function is inlined, so a
+ * constant dtype costs no branch. */
 #ifndef AILERON_RM_OPS_CPU_SIMD_H
 #define AILERON_RM_OPS_CPU_SIMD_H
 
@@ -11,12 +11,18 @@
 #endif
 
 #define INLINE static inline __attribute__((always_inline, unused))
+#if defined __AVX512F__
 enum { LANES = 16 };
+#elif defined __AVX2__
+enum { LANES = 8 };
+#else
+enum { LANES = 4 };
+#endif
 
-typedef float Lanes __attribute__((vector_size(64)));
-typedef int32_t LanesInt __attribute__((vector_size(64)));
-typedef uint32_t LanesBits __attribute__((vector_size(64)));
-typedef uint16_t LanesHalf __attribute__((vector_size(32)));
+typedef float Lanes __attribute__((vector_size(LANES * 4)));
+typedef int32_t LanesInt __attribute__((vector_size(LANES * 4)));
+typedef uint32_t LanesBits __attribute__((vector_size(LANES * 4)));
+typedef uint16_t LanesHalf __attribute__((vector_size(LANES * 2)));
 
 INLINE Lanes lanes_all(float value)
 {
@@ -68,7 +74,7 @@ INLINE void lanes_store(void *data, int64_t index, Dtype dtype, Lanes x)
     memcpy((uint16_t *)data + index, &half, sizeof half);
 }
 
-/* The first `count` of sixteen; the others are zero, or not written. */
+/* The first `count` lanes; the others are zero, or not written. */
 INLINE Lanes lanes_load_part(const void *data, int64_t index, Dtype dtype, int64_t count)
 {
     if (count >= LANES) return lanes_load(data, index, dtype);

@@ -2,7 +2,7 @@
 #include <math.h>
 #include "ops_cpu_simd.h"
 
-typedef double LanesDouble __attribute__((vector_size(128)));
+typedef double LanesDouble __attribute__((vector_size(LANES * 8)));
 enum { SUM_BLOCK = 16384 };
 
 static double block_square_sum(const float *x, int64_t count)

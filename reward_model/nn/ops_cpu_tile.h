@@ -11,9 +11,9 @@
 #if defined __AVX512F__
 enum { STRIP = 12, PANEL_LANES = 2 };
 #elif defined __AVX2__
-enum { STRIP = 6, PANEL_LANES = 1 };
+enum { STRIP = 6, PANEL_LANES = 2 };
 #else
-enum { STRIP = 2, PANEL_LANES = 1 };
+enum { STRIP = 4, PANEL_LANES = 2 };
 #endif
 enum { PANEL = PANEL_LANES * LANES };
 
@@ -49,7 +49,7 @@ INLINE void tile(int rows, int lanes, Lanes sums[STRIP][PANEL_LANES], Left a, Ri
     }
 }
 
-/* c, fp32, `rows` x `lanes` · 16, is set or added to. */
+/* c, fp32, `rows` x `lanes` · LANES, is set or added to. */
 INLINE void tile_into(int rows, int lanes, float *c, int64_t c_row, Left a, Right b, int64_t k,
                       Accumulate mode)
 {
@@ -82,7 +82,7 @@ INLINE void tiles_down(int lanes, float *c, int64_t c_row, Left a, Right b, int6
     for (; i < m; i++) tile_into(1, lanes, c + i * c_row, c_row, left_row(a, i), b, k, mode);
 }
 
-/* c[m, n] = or += A · B for small fp32 blocks; n is a multiple of 16. */
+/* c[m, n] = or += A · B for small fp32 blocks; n is a multiple of LANES. */
 static inline void multiply(float *c, int64_t c_row, Left a, const float *b, int64_t b_row,
                             int64_t m, int64_t n, int64_t k, Accumulate mode)
 {
@@ -97,32 +97,32 @@ static inline void multiply(float *c, int64_t c_row, Left a, const float *b, int
 
 /* ---- transposing ---- */
 
-INLINE Lanes lanes_zip_low(Lanes a, Lanes b)
-{
-    const LanesInt order = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23};
-    return __builtin_shuffle(a, b, order);
-}
+#if defined __AVX512F__
+#define ZIP_LOW  0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define ZIP_HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#elif defined __AVX2__
+#define ZIP_LOW  0, 8, 1, 9, 2, 10, 3, 11
+#define ZIP_HIGH 4, 12, 5, 13, 6, 14, 7, 15
+#else
+#define ZIP_LOW  0, 4, 1, 5
+#define ZIP_HIGH 2, 6, 3, 7
+#endif
 
-INLINE Lanes lanes_zip_high(Lanes a, Lanes b)
+/* to[j, i] = from[i, j] of LANES x LANES: as many perfect shuffles of all as LANES has halves. */
+INLINE void transpose_lanes(float *to, int64_t to_row, const float *from, int64_t from_row)
 {
-    const LanesInt order = {8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
-    return __builtin_shuffle(a, b, order);
-}
-
-/* to[j, i] = from[i, j] of 16 x 16: four perfect shuffles of the rows. */
-INLINE void transpose_16(float *to, int64_t to_row, const float *from, int64_t from_row)
-{
+    const LanesInt low = {ZIP_LOW}, high = {ZIP_HIGH};
     Lanes a[LANES], b[LANES];
     for (int i = 0; i < LANES; i++) a[i] = lanes_load(from, i * from_row, DTYPE_F32);
-    for (int pass = 0; pass < 2; pass++) {
+#pragma GCC unroll 4
+    for (int half = LANES; half > 1; half /= 2) {
+#pragma GCC unroll 8
         for (int i = 0; i < LANES / 2; i++) {
-            b[2 * i] = lanes_zip_low(a[i], a[i + LANES / 2]);
-            b[2 * i + 1] = lanes_zip_high(a[i], a[i + LANES / 2]);
+            b[2 * i] = __builtin_shuffle(a[i], a[i + LANES / 2], low);
+            b[2 * i + 1] = __builtin_shuffle(a[i], a[i + LANES / 2], high);
         }
-        for (int i = 0; i < LANES / 2; i++) {
-            a[2 * i] = lanes_zip_low(b[i], b[i + LANES / 2]);
-            a[2 * i + 1] = lanes_zip_high(b[i], b[i + LANES / 2]);
-        }
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES; i++) a[i] = b[i];
     }
     for (int i = 0; i < LANES; i++) lanes_store(to, i * to_row, DTYPE_F32, a[i]);
 }

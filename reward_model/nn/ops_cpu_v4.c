@@ -1,6 +1,6 @@
 /* ops_cpu_v4.c - the kernels once more, for processors with AVX-512 (x86-64-v4). */
 #ifdef __x86_64__
-#pragma GCC target("arch=x86-64-v4")
+#pragma GCC target("avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,fma,f16c,bmi,bmi2")
 #define CPU_LEVEL v4
 #include "ops_cpu_activation.c"
 #include "ops_cpu_attention.c"
