@@ -2,7 +2,7 @@
  *
  * All three are x · gate(x): silu has gate σ(x); GELU's tanh form 0.5·(1 + tanh u) = σ(2u) with
  * u = √(2/π)·(x + 0.044715·x³); GELU's exact form the normal distribution function Φ(x). */
-#include "ops_cpu_simd.h"
+#include "ops_cpu_exp.h"
 
 /* Rows of a tensor are cut into pieces of this many columns, so that few rows keep all threads. */
 enum { PIECE = 1024 };

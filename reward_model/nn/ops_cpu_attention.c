@@ -12,6 +12,7 @@
  * All in fp32. Q is scaled as it is loaded, so that S needs no scale. */
 #include <math.h>
 #include <omp.h>
+#include "ops_cpu_exp.h"
 #include "ops_cpu_tile.h"
 
 enum {
