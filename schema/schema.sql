@@ -7,6 +7,65 @@ CREATE TYPE public.project_role AS ENUM (
     'owner'
 );
 
+CREATE FUNCTION public.answer_outcomes(project integer, boundary bigint) RETURNS TABLE(id uuid, turn_id uuid, conversation_id uuid, end_user_id uuid, confidence real, at timestamp with time zone, remaining integer, reply_at timestamp with time zone, ended uuid, retries uuid[], continues uuid[], edits uuid[], thumb_id uuid, thumb boolean, star_id uuid, star boolean)
+    LANGUAGE sql STABLE
+    AS $$
+    with recursive shown as materialized (
+        select a.id, a.turn_id, a.conversation_id, a.at, t.depth, t.parent_id, t.has_user
+          from answer a join turn t on t.project_id = project and t.id = a.turn_id
+         where a.project_id = project and a.impression_id is not null and a.content <> ''
+           and a.finish <> 'broken' and (boundary is null or a.xid < boundary)),
+    walk (answer_id, depth) as (            -- from every turn up to the answers it follows
+        select s.parent_id, s.depth::integer from shown s where s.parent_id is not null
+        union all
+        select t.parent_id, w.depth
+          from walk w
+          join answer a on a.project_id = project and a.id = w.answer_id
+          join turn t on t.project_id = project and t.id = a.turn_id
+         where t.parent_id is not null),
+    reached as (
+        select coalesce(a.edit_of, a.id) as id, max(w.depth) as depth
+          from walk w join answer a on a.project_id = project and a.id = w.answer_id
+         group by 1),
+    replied as (
+        select coalesce(a.edit_of, a.id) as id, min(id_time(s.id)) as at
+          from shown s join answer a on a.project_id = project and a.id = s.parent_id
+         where s.has_user group by 1),
+    told as materialized (
+        select (f.detail ->> 'answer')::uuid as answer_id, f.id, f.kind,
+               (f.detail ->> 'value')::double precision as value
+          from feedback f
+         where f.project_id = project and f.comparison_id is null and f.kind <> 'judgment'
+           and (boundary is null or f.xid < boundary)),
+    facts as (
+        select answer_id,
+               array_agg(id order by id) filter (where kind = 'retry') as retries,
+               array_agg(id order by id) filter (where kind = 'continue') as continues,
+               array_agg(id order by id) filter (where kind = 'edit') as edits,
+               (array_agg(id order by id desc) filter (where kind in ('thumb_up', 'thumb_down')))[1]
+                   as thumb_id,
+               (array_agg(kind = 'thumb_up' order by id desc)
+                   filter (where kind in ('thumb_up', 'thumb_down')))[1] as thumb,
+               (array_agg(id order by id desc) filter (where kind = 'star'))[1] as star_id,
+               (array_agg(coalesce(value, 5) >= 4 order by id desc)
+                   filter (where kind = 'star'))[1] as star
+          from told group by answer_id),
+    ends as (                               -- a conversation is over when its last answer was left
+        select last.conversation_id, l.id
+          from (select distinct on (conversation_id) conversation_id, s.id from shown s
+                 order by conversation_id, s.id desc) last
+          join told l on l.answer_id = last.id and l.kind = 'leave')
+    select s.id, s.turn_id, s.conversation_id, c.end_user_id, c.confidence, s.at,
+           greatest(coalesce(r.depth - s.depth, 0), 0), p.at, e.id, f.retries, f.continues, f.edits,
+           f.thumb_id, f.thumb, f.star_id, f.star
+      from shown s
+      join conversation c on c.project_id = project and c.id = s.conversation_id
+      left join reached r on r.id = s.id
+      left join replied p on p.id = s.id
+      left join ends e on e.conversation_id = s.conversation_id
+      left join facts f on f.answer_id = s.id
+$$;
+
 CREATE FUNCTION public.choice_to_index(shown smallint[], choice text) RETURNS smallint
     LANGUAGE sql IMMUTABLE
     AS $$
@@ -19,6 +78,12 @@ CREATE FUNCTION public.choice_to_slot(shown smallint[], choice smallint) RETURNS
     AS $$
     select case choice when -1 then 'tie' when -2 then 'both_bad' when -3 then 'cannot_judge'
                        else index_to_slot(shown, choice::integer) end $$;
+
+CREATE FUNCTION public.id_time(id uuid) RETURNS timestamp with time zone
+    LANGUAGE sql IMMUTABLE
+    AS $$
+    select to_timestamp(('x' || left(id::text, 8) || substr(id::text, 10, 4))::bit(48)::bigint
+                        / 1000.0) $$;
 
 CREATE FUNCTION public.index_to_slot(shown smallint[], index integer) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT
@@ -105,6 +170,75 @@ begin
     end loop;
     return null;
 end $_$;
+
+CREATE FUNCTION public.label_rows(project integer, boundary bigint, only_rule text) RETURNS TABLE(rule text, version smallint, answer_id uuid, worse_id uuid, value smallint, confidence real, events uuid[])
+    LANGUAGE sql STABLE
+    AS $$
+    with o as materialized (select * from answer_outcomes(project, boundary)),
+    labels as (
+        select 'continue-' || k.follow as rule, o.id,
+               case when o.remaining >= k.follow then 1 when o.ended is not null then 0 end as value,
+               o.confidence, coalesce(o.continues, '{}') || o.ended as events
+          from o cross join (select follow from label_rule where name like 'continue-_') k
+        union all
+        select 'no-retry', o.id,
+               case when o.retries is not null then 0
+                    when o.remaining > 0 or o.ended is not null then 1 end,
+               o.confidence, coalesce(o.retries, '{}') || o.continues || o.ended
+          from o
+        union all
+        select 'continue-no-retry', o.id,
+               case when o.retries is not null then 0 when o.remaining >= k.follow then 1
+                    when o.ended is not null then 0 end,
+               o.confidence, coalesce(o.retries, '{}') || o.continues || o.ended
+          from o cross join (select follow from label_rule where name = 'continue-no-retry') k
+        union all
+        select 'star', o.id, o.star::integer, 1, array[o.star_id] from o
+        union all
+        select 'thumb', o.id, o.thumb::integer, 1, array[o.thumb_id] from o
+        union all
+        select 'edit', o.id, case when o.edits is not null then 0 when o.continues is not null then 1 end,
+               o.confidence, coalesce(o.edits, '{}') || o.continues
+          from o
+        union all
+        select 'reply-180s', o.id,
+               case when o.reply_at <= o.at + interval '180 seconds' then 1
+                    when o.reply_at is not null or o.ended is not null then 0 end,
+               o.confidence, coalesce(o.continues, '{}') || o.ended
+          from o),
+    pairs as (
+        select 'pair-retry' as rule, kept.id, given_up.id as worse_id, kept.confidence,
+               kept.continues || given_up.retries as events
+          from o kept
+          join o given_up on given_up.turn_id = kept.turn_id and given_up.id <> kept.id
+         where kept.continues is not null and given_up.retries is not null
+           and given_up.continues is null
+        union all
+        select 'pair-edit', e.id, o.id, o.confidence, o.edits
+          from o join answer e on e.project_id = project and e.edit_of = o.id
+                              and e.turn_id = o.turn_id and o.edits is not null
+        union all
+        select 'pair-vote', (f.detail ->> 'answer')::uuid, (f.detail ->> 'over')::uuid, 1,
+               array[f.id]
+          from feedback f
+          join answer better on better.project_id = project
+                            and better.id = (f.detail ->> 'answer')::uuid and better.content <> ''
+          join answer worse on worse.project_id = project
+                           and worse.id = (f.detail ->> 'over')::uuid and worse.content <> ''
+         where f.project_id = project and f.comparison_id is null and f.kind = 'vote'
+           and f.detail ? 'over' and (boundary is null or f.xid < boundary)
+           and not exists (select from feedback n where n.project_id = project
+                              and n.supersedes = f.id and (boundary is null or n.xid < boundary)))
+    select r.name, r.version, l.id, l.worse_id, l.value::smallint, l.confidence::real,
+           array(select distinct e from unnest(l.events) as e where e is not null order by e)
+      from (select rule, id, null::uuid as worse_id, value, confidence, events
+              from labels where value is not null
+            union all
+            select rule, id, worse_id, 1, confidence, events from pairs) l
+      join label_rule r on r.name = l.rule
+     where only_rule is null or r.name = only_rule
+     order by r.name, l.id, l.worse_id nulls first
+$$;
 
 CREATE FUNCTION public.ledger_xid() RETURNS bigint
     LANGUAGE plpgsql STABLE
@@ -305,6 +439,27 @@ end $$;
 CREATE FUNCTION public.time_text(moment timestamp with time zone) RETURNS text
     LANGUAGE sql IMMUTABLE
     AS $$ select to_char(moment at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') $$;
+
+CREATE FUNCTION public.turn_messages(project integer, last_turn uuid) RETURNS json
+    LANGUAGE plpgsql STABLE
+    AS $$
+declare
+    parts text[] := '{}';
+    here turn;
+    said answer;
+begin
+    select * into here from turn where project_id = project and id = last_turn;
+    while here.id is not null loop
+        -- without the brackets: lists of messages become one
+        parts := substr(btrim(here.messages::text), 2, length(btrim(here.messages::text)) - 2) || parts;
+        exit when here.parent_id is null;
+        select * into said from answer where project_id = project and id = here.parent_id;
+        parts := coalesce(said.message::text, json_build_object('role', 'assistant', 'content',
+                                                                said.content)::text) || parts;
+        select * into here from turn where project_id = project and id = said.turn_id;
+    end loop;
+    return ('[' || array_to_string(parts, ',') || ']')::json;
+end $$;
 
 CREATE TABLE public.account (
     id uuid NOT NULL,
@@ -509,24 +664,13 @@ CREATE TABLE public.invite (
     CONSTRAINT invite_uses_valid CHECK ((uses_left >= 0))
 );
 
-CREATE TABLE public.label (
-    project_id integer NOT NULL,
-    rule text NOT NULL,
-    answer_id uuid NOT NULL,
-    other_id uuid DEFAULT '00000000-0000-0000-0000-000000000000'::uuid NOT NULL,
-    value smallint NOT NULL,
-    confidence real NOT NULL,
-    events uuid[] NOT NULL
-);
-
-CREATE TABLE public.label_build (
-    project_id integer NOT NULL,
-    rule text NOT NULL,
+CREATE TABLE public.label_rule (
+    name text NOT NULL,
     version smallint NOT NULL,
-    boundary_xid bigint NOT NULL,
-    labels bigint NOT NULL,
-    hash bytea NOT NULL,
-    at timestamp with time zone DEFAULT now() NOT NULL
+    kind text NOT NULL,
+    follow smallint,
+    definition text NOT NULL,
+    CONSTRAINT label_rule_kind_valid CHECK ((kind = ANY (ARRAY['label'::text, 'pair'::text])))
 );
 
 CREATE TABLE public.lease_cursor (
@@ -684,11 +828,8 @@ ALTER TABLE ONLY public.impression
 ALTER TABLE ONLY public.invite
     ADD CONSTRAINT invite_pkey PRIMARY KEY (project_id, id);
 
-ALTER TABLE ONLY public.label_build
-    ADD CONSTRAINT label_build_pkey PRIMARY KEY (project_id, rule);
-
-ALTER TABLE ONLY public.label
-    ADD CONSTRAINT label_pkey PRIMARY KEY (project_id, rule, answer_id, other_id);
+ALTER TABLE ONLY public.label_rule
+    ADD CONSTRAINT label_rule_pkey PRIMARY KEY (name);
 
 ALTER TABLE ONLY public.lease_cursor
     ADD CONSTRAINT lease_cursor_pkey PRIMARY KEY (project_id, annotator_id, priority);
@@ -743,6 +884,8 @@ ALTER TABLE ONLY public.upstream
 
 CREATE INDEX answer_conversation ON public.answer USING btree (project_id, conversation_id, id);
 
+CREATE INDEX answer_edit ON public.answer USING btree (project_id, edit_of) WHERE (edit_of IS NOT NULL);
+
 CREATE INDEX answer_ledger ON public.answer USING btree (project_id, xid, id);
 
 CREATE INDEX answer_turn ON public.answer USING btree (project_id, turn_id, id);
@@ -787,9 +930,6 @@ ALTER TABLE ONLY public.api_key
 
 ALTER TABLE ONLY public.invite
     ADD CONSTRAINT invite_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.project(id) ON DELETE CASCADE;
-
-ALTER TABLE ONLY public.label_build
-    ADD CONSTRAINT label_build_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.project(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.member
     ADD CONSTRAINT member_account_id_fkey FOREIGN KEY (account_id) REFERENCES public.account(id) ON DELETE CASCADE;

@@ -16,6 +16,7 @@ static const Command commands[] = {
     {"member", member_command, "give people a role in a project"},
     {"key", key_command, "make keys for programs"},
     {"upstream", upstream_command, "say where models are served"},
+    {"label", label_command, "list the rules that make labels of what people did"},
     {"import", import_command, "read prompts, answers and judgments from a file"},
     {"export", export_command, "write a project's data to a file"},
     {"snapshot", snapshot_command, "freeze, list and verify datasets"},

@@ -81,25 +81,4 @@ create table session_cursor (
     xid        bigint not null,
     answer_id  uuid not null
 );
-
--- What rules made of the ledger; rebuilt by a rule and version at any time, from the facts alone.
-create table label (
-    project_id integer not null,
-    rule       text not null,
-    answer_id  uuid not null,
-    other_id   uuid not null default '00000000-0000-0000-0000-000000000000', -- the worse of a pair
-    value      smallint not null,             -- 1 or 0; of a pair always 1
-    confidence real not null,
-    events     uuid[] not null,               -- the feedback rows it follows from
-    primary key (project_id, rule, answer_id, other_id)
-);
-create table label_build (
-    project_id integer not null references project on delete cascade,
-    rule       text not null,
-    version    smallint not null,
-    boundary_xid bigint not null,
-    labels     bigint not null,
-    hash       bytea not null,
-    at         timestamptz not null default now(),
-    primary key (project_id, rule)
-);
+create index answer_edit on answer (project_id, edit_of) where edit_of is not null;

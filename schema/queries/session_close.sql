@@ -38,7 +38,8 @@ left_alone as (
       join conversation c on c.project_id = d.project_id and c.id = d.conversation_id
      where d.impression_id is not null
        and not exists (select from answer later where later.project_id = d.project_id
-                          and later.conversation_id = d.conversation_id and later.id > d.id)
+                          and later.conversation_id = d.conversation_id and later.id > d.id
+                          and later.impression_id is not null)
     on conflict do nothing
     returning 1)
 select count(*) as leaves from left_alone

@@ -127,7 +127,8 @@ void snapshot_list(Req *req);
 void snapshot_create(Req *req);
 void snapshot_verify(Req *req);
 
-/* ---- openai.c, upstream.c, event.c: the gateway ---- */
+/* ---- openai.c, upstream.c, event.c, label.c: the gateway and what comes of it ---- */
+void label_list(Req *req);
 void event_create(Req *req);
 void feedback_create(Req *req);
 void upstream_list(Req *req);

@@ -24,8 +24,12 @@ static bool take_row(void *context, const Rows *rows)
 {
     Dataset *dataset = context;
     Row row;
-    if (!transfer_export_row(rows, &row, &dataset->exporter.arena)) {
+    bool wanted = true;
+    if (!transfer_export_row(rows, dataset->pass, &dataset->plan, &row, &wanted,
+                             &dataset->exporter.arena)) {
         dataset->failed = true;
+    } else if (!wanted) {
+        arena_reset(&dataset->exporter.arena);
     } else if (!exporter_row(&dataset->exporter, &row, &dataset->out)) {
         dataset->failed = !buf_ok(&dataset->out);
         dataset->full = true;
@@ -43,21 +47,47 @@ static bool take_row(void *context, const Rows *rows)
     return !dataset->paused;
 }
 
+static bool open_pass(Dataset *dataset, ExportPass from, Err *err, bool *none);
+
 static void rows_done(void *context, const Rows *rows, const Err *err)
 {
+    Dataset *dataset = context;
+    Err wrong = {0};
+    bool none = false;
     (void)rows;
-    end(context, err);
+    if (err || dataset->pass + 1 == EXPORT_PASSES) {
+        end(dataset, err);
+    } else if (!open_pass(dataset, dataset->pass + 1, &wrong, &none)) {
+        end(dataset, none ? NULL : &wrong);
+    }
+}
+
+/* *none: the plan wants no further pass. */
+static bool open_pass(Dataset *dataset, ExportPass from, Err *err, bool *none)
+{
+    DbParam params[EXPORT_PARAMS];
+    SqlId statement;
+    size_t count;
+    Req *req = dataset->req;
+    *none = !transfer_export_pass(&dataset->plan, from, &dataset->pass, &statement, &count);
+    if (*none)
+        return false;
+    transfer_export_params(params, dataset->pass, req->caller.project_id, &req->caller.id,
+                           &dataset->plan);
+    dataset->stream = db_stream_open(req->worker->db, statement, params, count, take_row,
+                                     rows_done, dataset, err);
+    return dataset->stream != NULL;
 }
 
 static bool open_rows(Dataset *dataset, Err *err)
 {
-    DbParam params[EXPORT_PARAMS];
-    Req *req = dataset->req;
+    bool none = false;
     exporter_init(&dataset->exporter, &dataset->plan.options);
-    transfer_export_params(params, req->caller.project_id, &req->caller.id, &dataset->plan);
-    dataset->stream = db_stream_open(req->worker->db, SQL_export_rows, params, EXPORT_PARAMS,
-                                     take_row, rows_done, dataset, err);
-    return dataset->stream != NULL;
+    if (open_pass(dataset, EXPORT_JUDGED, err, &none))
+        return true;
+    return none ? err_set(err, &dataset->req->arena, ERR_invalid, "?rule",
+                          "a rule is of implicit rows: source=implicit or all")
+                : false;
 }
 
 void dataset_more(Dataset *dataset)
@@ -132,7 +162,8 @@ static bool open_votes(Dataset *dataset, Err *err)
     if (!dataset->reliability)
         return err_set(err, &req->arena, ERR_unavailable, NULL, "out of memory");
     dataset->votes.reliability = dataset->reliability;
-    transfer_export_params(params, req->caller.project_id, &req->caller.id, &dataset->plan);
+    transfer_export_params(params, EXPORT_JUDGED, req->caller.project_id, &req->caller.id,
+                           &dataset->plan);
     dataset->stream = db_stream_open(req->worker->db, SQL_export_votes, params, VOTE_PARAMS,
                                      take_vote, votes_done, dataset, err);
     return dataset->stream != NULL;

@@ -29,6 +29,7 @@ struct Dataset {
     Job job;
     bool fitting;        /* a job has it */
     bool abandoned;      /* … and frees it */
+    ExportPass pass;
     bool paused, full, failed;
 };
 

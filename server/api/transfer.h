@@ -35,7 +35,7 @@ bool transfer_people_find(const People *people, Str pseudonym, Str *name, Uuid *
 /* What an export is asked for, by HTTP, by the command line or by a snapshot. */
 typedef struct ExportAsk {
     Str format, split, snapshot, ties, aggregate, source, since, tag, text;
-    Str min_judgments, limit, identify, margin;
+    Str min_judgments, limit, identify, margin, rule;
 } ExportAsk;
 
 /* The same, checked. Strs as in the ask. */
@@ -44,6 +44,7 @@ typedef struct ExportPlan {
     int bucket_first, bucket_end;
     Str tag;
     const char *source;
+    Str rule;                /* of implicit rows only; ptr NULL: all */
     char since[CLOCK_TEXT_CHARS]; /* "" for all times */
     int64_t min_judgments;
     Str snapshot;            /* name; ptr NULL: the present */
@@ -54,13 +55,13 @@ typedef struct ExportPlan {
 /* Names of the members of ExportAsk, as query parameters, flags and snapshot filters. */
 #define EXPORT_ASKS(X)                                                                             \
     X(format) X(split) X(snapshot) X(ties) X(min_judgments) X(aggregate) X(source) X(since)        \
-    X(tag) X(text) X(identify) X(margin) X(limit)
+    X(tag) X(text) X(identify) X(margin) X(limit) X(rule)
 
 /* Defaults and checks; errors point at "?name". */
 MUST_CHECK bool transfer_export_plan(const ExportAsk *ask, ExportPlan *plan, Arena *arena,
                                      Err *err);
 /* What a snapshot may be limited to: the members of an ask that its `aileron` export depends on. */
-#define SNAPSHOT_FILTERS(X) X(split) X(ties) X(min_judgments) X(source) X(since) X(tag)
+#define SNAPSHOT_FILTERS(X) X(split) X(ties) X(min_judgments) X(source) X(since) X(tag) X(rule)
 /* All that is set, as a JSON object; ptr NULL: no memory. */
 Str transfer_ask_write(const ExportAsk *ask, Arena *arena);
 /* Letters, digits, dots, dashes and underscores, 1 to 100, the first a letter or digit. */
@@ -68,11 +69,21 @@ bool transfer_snapshot_name(Str name);
 /* Applies a snapshot's stored filters ({"split":…}) below what was asked for. */
 MUST_CHECK bool transfer_snapshot_filters(Str filters, ExportAsk *ask, Arena *arena, Err *err);
 
+/* The statements an export is made of, in this order: what was judged, then what rules make of what
+ * people did. */
+typedef enum ExportPass { EXPORT_JUDGED, EXPORT_IMPLICIT, EXPORT_PASSES } ExportPass;
+
 enum { EXPORT_PARAMS = 11 };
-void transfer_export_params(DbParam params[EXPORT_PARAMS], int64_t project_id,
+/* The first pass from `from` on that the plan wants, and how many parameters its statement takes;
+ * false: there is none. */
+MUST_CHECK bool transfer_export_pass(const ExportPlan *plan, ExportPass from, ExportPass *pass,
+                                     SqlId *statement, size_t *param_count);
+void transfer_export_params(DbParam params[EXPORT_PARAMS], ExportPass pass, int64_t project_id,
                             const Uuid *principal, const ExportPlan *plan);
-/* A row of export_rows (binary) as a Row; its memory comes from the arena and the rows. */
-MUST_CHECK bool transfer_export_row(const Rows *rows, Row *row, Arena *arena);
+/* A row of the pass's statement (binary) as a Row; its memory comes from the arena and the rows.
+ * *wanted false: it is of another split. */
+MUST_CHECK bool transfer_export_row(const Rows *rows, ExportPass pass, const ExportPlan *plan,
+                                    Row *row, bool *wanted, Arena *arena);
 
 /* aggregate=model: a first pass over export_votes fits how reliable everybody is. */
 typedef struct VoteReader {

@@ -106,6 +106,9 @@ bool transfer_export_plan(const ExportAsk *ask, ExportPlan *plan, Arena *arena, 
     else if (ask->source.ptr && !str_is(ask->source, "all"))
         return refuse(arena, err, "?source", "must be explicit, implicit or all");
     int64_t since_us;
+    plan->rule = ask->rule;
+    if (ask->rule.ptr && !transfer_snapshot_name(ask->rule))
+        return refuse(arena, err, "?rule", "must be the name of a label rule");
     if (ask->since.ptr && !read_since(ask->since, &since_us))
         return refuse(arena, err, "?since", "must be a time like 2026-11-21T10:00:00Z or a date");
     if (ask->since.ptr)
@@ -179,9 +182,40 @@ bool transfer_snapshot_filters(Str filters, ExportAsk *ask, Arena *arena, Err *e
 
 /* ---- the rows ---- */
 
-void transfer_export_params(DbParam params[EXPORT_PARAMS], int64_t project_id,
+bool transfer_export_pass(const ExportPlan *plan, ExportPass from, ExportPass *pass,
+                          SqlId *statement, size_t *param_count)
+{
+    bool rules = strcmp(plan->source, "explicit") != 0 && !plan->tag.ptr &&
+                 plan->min_judgments <= 1 && plan->options.aggregate == AGGREGATE_EACH;
+    bool judged = !plan->rule.ptr;
+    *pass = from == EXPORT_JUDGED && judged ? EXPORT_JUDGED : EXPORT_IMPLICIT;
+    *statement = *pass == EXPORT_JUDGED ? SQL_export_rows : SQL_export_implicit;
+    *param_count = *pass == EXPORT_JUDGED ? EXPORT_PARAMS : 6;
+    return *pass == EXPORT_JUDGED || (from <= EXPORT_IMPLICIT && rules);
+}
+
+static void implicit_params(DbParam params[EXPORT_PARAMS], int64_t project_id,
                             const Uuid *principal, const ExportPlan *plan)
 {
+    /* a label is one completion: only formats that can say that get it, when it is asked for */
+    const Format *format = plan->options.format;
+    bool asked = strcmp(plan->source, "implicit") == 0;
+    bool labels = asked && (format->write_row || format->write_label);
+    params[0] = db_int(project_id);
+    params[1] = principal ? db_uuid(*principal) : db_null();
+    params[2] = plan->has_boundary ? db_int(plan->boundary) : db_null();
+    params[3] = db_text(plan->rule);
+    params[4] = plan->since[0] ? db_text(str_from(plan->since)) : db_null();
+    params[5] = db_bool(!labels);
+}
+
+void transfer_export_params(DbParam params[EXPORT_PARAMS], ExportPass pass, int64_t project_id,
+                            const Uuid *principal, const ExportPlan *plan)
+{
+    if (pass == EXPORT_IMPLICIT) {
+        implicit_params(params, project_id, principal, plan);
+        return;
+    }
     bool whole = plan->options.format->write_row != NULL; /* a line a comparison */
     params[0] = db_int(project_id);
     params[1] = principal ? db_uuid(*principal) : db_null();
@@ -203,6 +237,7 @@ enum {
     COLUMN_ANNOTATORS, /* from here arrays with an element a judgment */
     COLUMN_NAMES, COLUMN_CHOICES, COLUMN_STRENGTHS, COLUMN_DETAILS, COLUMN_SHOWN,
     COLUMN_DURATIONS, COLUMN_SOURCES, COLUMN_TIMES, COLUMN_END,
+    COLUMN_SPEAKER = COLUMN_END, /* of export_implicit */
 };
 
 static bool read_completions(const Rows *rows, Row *row)
@@ -286,15 +321,34 @@ static bool read_judgments(const Rows *rows, Row *row, Arena *arena)
     return row->judgments != NULL;
 }
 
-bool transfer_export_row(const Rows *rows, Row *row, Arena *arena)
+/* The end user, under a pseudonym, is the group: one person's rows are never in two splits. */
+static bool read_speaker(const Rows *rows, const ExportPlan *plan, Row *row, bool *wanted,
+                         Arena *arena)
+{
+    char *name = arena_alloc(arena, CRYPTO_PSEUDONYM_CHARS + 1);
+    if (!name)
+        return false;
+    annotator_pseudonym(name, rows_uuid(rows, 0, COLUMN_SPEAKER), (Str){NULL, 0},
+                        plan->options.key);
+    row->group = str_from(name);
+    int bucket = group_bucket(row->group);
+    *wanted = bucket >= plan->bucket_first && bucket < plan->bucket_end;
+    return true;
+}
+
+bool transfer_export_row(const Rows *rows, ExportPass pass, const ExportPlan *plan, Row *row,
+                         bool *wanted, Arena *arena)
 {
     *row = (Row){0};
+    *wanted = true;
     row->key = rows_text(rows, 0, COLUMN_KEY);
     row->prompt = rows_text(rows, 0, COLUMN_MESSAGES);
     row->group = rows_text(rows, 0, COLUMN_GROUP);
     row->metadata = rows_text(rows, 0, COLUMN_METADATA);
     row->gold = rows_text(rows, 0, COLUMN_GOLD);
     row->priority = (int)rows_int(rows, 0, COLUMN_PRIORITY);
+    if (pass == EXPORT_IMPLICIT && !read_speaker(rows, plan, row, wanted, arena))
+        return false;
     return read_completions(rows, row) && read_tags(rows, row) &&
            read_judgments(rows, row, arena);
 }

@@ -19,6 +19,7 @@ int project_command(int argc, char **argv);
 int member_command(int argc, char **argv);
 int key_command(int argc, char **argv);
 int upstream_command(int argc, char **argv);
+int label_command(int argc, char **argv);
 int import_command(int argc, char **argv);
 int export_command(int argc, char **argv);
 int snapshot_command(int argc, char **argv);

@@ -54,9 +54,15 @@ static bool take(void *context, const Rows *rows)
 {
     Dataset *dataset = context;
     Row row;
-    if (!transfer_export_row(rows, &row, &dataset->exporter.arena)) {
+    bool wanted = true;
+    if (!transfer_export_row(rows, dataset->pass, &dataset->plan, &row, &wanted,
+                             &dataset->exporter.arena)) {
         dataset->failed = true;
         return false;
+    }
+    if (!wanted) {
+        arena_reset(&dataset->exporter.arena);
+        return true;
     }
     bool more = exporter_row(&dataset->exporter, &row, &dataset->out);
     if (!buf_ok(&dataset->out))
@@ -64,6 +70,25 @@ static bool take(void *context, const Rows *rows)
     if (dataset->out.len >= DATASET_PIECE_BYTES && !flush(dataset))
         return false;
     return more && !dataset->failed;
+}
+
+/* Every pass that the plan wants, while more is wanted. */
+static bool stream_passes(Dataset *dataset)
+{
+    Cli *cli = dataset->cli;
+    DbParam params[EXPORT_PARAMS];
+    SqlId statement;
+    size_t count;
+    ExportPass from = EXPORT_JUDGED;
+    bool ok = true;
+    while (ok && !dataset->failed && from < EXPORT_PASSES &&
+           transfer_export_pass(&dataset->plan, from, &dataset->pass, &statement, &count)) {
+        transfer_export_params(params, dataset->pass, dataset->project, NULL, &dataset->plan);
+        ok = db_client_stream(cli->client, statement, params, count, take, dataset, &cli->arena,
+                              &cli->err);
+        from = dataset->pass + 1;
+    }
+    return ok;
 }
 
 bool dataset_stream(Dataset *dataset)
@@ -77,7 +102,7 @@ bool dataset_stream(Dataset *dataset)
         return false;
     memcpy(options->key, keys.pseudonym, sizeof options->key);
     crypto_wipe(&keys, sizeof keys);
-    transfer_export_params(params, dataset->project, NULL, &dataset->plan);
+    transfer_export_params(params, EXPORT_JUDGED, dataset->project, NULL, &dataset->plan);
     if (options->aggregate == AGGREGATE_MODEL) {
         reliability = reliability_new();
         if (!reliability)
@@ -91,8 +116,7 @@ bool dataset_stream(Dataset *dataset)
     }
     exporter_init(&dataset->exporter, options);
     buf_init(&dataset->out, 16 * (size_t)ROW_LINE_MAX);
-    bool ok = db_client_stream(cli->client, SQL_export_rows, params, EXPORT_PARAMS, take, dataset,
-                               &cli->arena, &cli->err);
+    bool ok = stream_passes(dataset);
     if (ok && (dataset->failed || !flush(dataset)))
         ok = fail(dataset, ERR_internal, "the export could not be written");
     buf_release(&dataset->out);

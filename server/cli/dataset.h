@@ -14,6 +14,7 @@ typedef struct Dataset {
     ExportPlan plan;
     DatasetSink sink;
     void *context;
+    ExportPass pass;
     Exporter exporter; /* its counts are the result */
     Buf out;
     bool failed;

@@ -137,7 +137,7 @@ int export_command(int argc, char **argv)
 {
     Cli cli;
     Export export = {.dataset = {.cli = &cli}};
-    const char *project = NULL, *text[11] = {NULL};
+    const char *project = NULL, *text[12] = {NULL};
     bool identify = false, margin = false;
     int status;
     const CliOption options[] = {
@@ -157,6 +157,7 @@ int export_command(int argc, char **argv)
         {"tag", &text[8], NULL, "TAG", "comparisons with this tag"},
         {"text", &text[9], NULL, "T", "messages (default) or plain, in the trl formats"},
         {"limit", &text[10], NULL, "N", "at most N lines"},
+        {"rule", &text[11], NULL, "RULE", "only labels of this rule: aileron label list"},
         {"identify", NULL, &identify, NULL, "names instead of pseudonyms"},
         {"margin", NULL, &margin, NULL, "a column margin from the strengths"},
         {"json", NULL, &export.json, NULL, "counts as JSON, on standard error without --out"},
@@ -173,6 +174,7 @@ int export_command(int argc, char **argv)
         .ties = str_from(text[3]), .min_judgments = str_from(text[4]),
         .aggregate = str_from(text[5]), .source = str_from(text[6]), .since = str_from(text[7]),
         .tag = str_from(text[8]), .text = str_from(text[9]), .limit = str_from(text[10]),
+        .rule = str_from(text[11]),
         .identify = identify ? STR("true") : str_from(NULL),
         .margin = margin ? STR("true") : str_from(NULL)};
     return cli_end(&cli, run(&export, &ask, project));

@@ -103,10 +103,36 @@ static bool wanted(Exporter *exporter)
     return limit == 0 || exporter->lines < limit;
 }
 
-static void put_verdict(Exporter *exporter, const Row *row, const Verdict *verdict, Buf *out)
+/* What a rule says of its label (rule, version, confidence, events), as members for the line. */
+static Str rule_members(Exporter *exporter, const RowJudgment *judgment)
+{
+    const char *name;
+    json_t *value;
+    Err err = {0};
+    Str members = {NULL, 0};
+    if (!judgment || !str_starts(judgment->source, "implicit:") || !judgment->detail.ptr)
+        return members;
+    json_t *detail = json_parse(judgment->detail, &exporter->arena, &err);
+    buf_clear(&exporter->scratch);
+    json_object_foreach(json_object_get(detail, "metadata"), name, value)
+    {
+        buf_put_char(&exporter->scratch, ',');
+        json_put_key(&exporter->scratch, name);
+        json_put_value(&exporter->scratch, value);
+    }
+    json_decref(detail);
+    if (buf_ok(&exporter->scratch) && exporter->scratch.len > 0)
+        members = arena_copy(&exporter->arena, buf_str(&exporter->scratch));
+    return members;
+}
+
+/* judgment NULL: the verdict is of many. */
+static void put_verdict(Exporter *exporter, const Row *row, const Verdict *verdict,
+                        const RowJudgment *judgment, Buf *out)
 {
     const ExporterOptions *o = &exporter->options;
-    PairOptions pair_options = {o->plain, o->margin, o->keep_ties};
+    PairOptions pair_options = {o->plain, o->margin, o->keep_ties,
+                                rule_members(exporter, judgment)};
     if (o->format->write_label) {
         for (int i = 0; i < row->completion_count && wanted(exporter); i++) {
             if (!verdict->known || verdict->label[i] < 0)
@@ -133,13 +159,13 @@ static void put_preferences(Exporter *exporter, const Row *row, Buf *out)
     if (o->aggregate != AGGREGATE_EACH) {
         majority_verdict(row, o->keep_ties, o->aggregate == AGGREGATE_MODEL ? o->weight : NULL,
                          o->context, &verdict, &exporter->arena);
-        put_verdict(exporter, row, &verdict, out);
+        put_verdict(exporter, row, &verdict, NULL, out);
         return;
     }
     for (int i = 0; i < row->judgment_count && wanted(exporter); i++) {
         judgment_verdict(&row->judgments[i], row->completion_count, o->keep_ties, &verdict,
                          &exporter->arena);
-        put_verdict(exporter, row, &verdict, out);
+        put_verdict(exporter, row, &verdict, &row->judgments[i], out);
     }
 }
 

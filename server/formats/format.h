@@ -99,6 +99,7 @@ typedef struct PairOptions {
     bool plain;     /* strings instead of message lists */
     bool margin;    /* adds "margin" */
     bool mark_ties; /* adds "tie" */
+    Str more;       /* further members as JSON text, each behind a comma, or absent */
 } PairOptions;
 
 /* One of a comparison's completions beat another (or, with tie, was as good). */

@@ -69,6 +69,11 @@ static int bucket_of(Str group, Uuid prompt)
     return (int)(number % SPLIT_BUCKETS);
 }
 
+int group_bucket(Str group)
+{
+    return bucket_of(group, (Uuid){{0}});
+}
+
 void row_identify(const Row *row, RowIds *ids)
 {
     IdHasher hasher;

@@ -14,6 +14,8 @@ typedef struct RowIds {
 } RowIds;
 
 void row_identify(const Row *row, RowIds *ids);
+/* The split bucket of a group's rows, whatever their prompts. */
+int group_bucket(Str group);
 Uuid name_id(const char *kind, Str name); /* of a model or an annotator */
 /* A judgment's feedback id: carries its time; the same judgment of the same comparison is one. */
 Uuid judgment_id(const RowJudgment *judgment, Uuid comparison_digest);

@@ -370,4 +370,6 @@ void put_pair_columns(Buf *out, const Pair *pair, const PairOptions *options)
         buf_put_text(out, ",\"margin\":");
         json_put_real(out, pair->margin);
     }
+    if (options->more.ptr)
+        buf_put_str(out, options->more);
 }

@@ -43,6 +43,10 @@ void judgment_verdict(const RowJudgment *judgment, int count, bool ties, Verdict
         all_tied(out, count);
     if (order != ORDER_CHOICE && order != ORDER_RANKING)
         return;
+    if (count == 1) { /* a completion by itself, and it was chosen: a label */
+        out->label[0] = 1;
+        out->known = true;
+    }
     for (int i = 0; i < count; i++) {
         best = ranks[i] < ranks[best] ? i : best;
         worst = ranks[i] > ranks[worst] ? i : worst;

@@ -21,6 +21,7 @@ void trl_unpaired_write(Buf *out, const Row *row, int completion, bool label, bo
         buf_put_char(out, ']');
     }
     buf_put_text(out, label ? ",\"label\":true" : ",\"label\":false");
-    put_pair_columns(out, &(Pair){.tie = tie}, &(PairOptions){.mark_ties = options->mark_ties});
+    put_pair_columns(out, &(Pair){.tie = tie},
+                     &(PairOptions){.mark_ties = options->mark_ties, .more = options->more});
     buf_put_text(out, "}\n");
 }
