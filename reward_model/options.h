@@ -40,7 +40,7 @@ typedef struct Options {
     int64_t threads;
     /* the data */
     FileList data, eval;
-    const char *database, *project, *snapshot, *server_data;
+    const char *database, *project, *snapshot, *source, *server_data;
     int split, overlong;
     int64_t max_length, limit;
     double eval_share;

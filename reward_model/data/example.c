@@ -38,7 +38,8 @@ int label_kind_find(LabelKinds *kinds, Str name)
 static bool (*shape_of(const json_t *object))(RowReader *, Str, Row *, Err *)
 {
     bool sides = json_object_get(object, "chosen") && json_object_get(object, "rejected");
-    if (json_object_get(object, "completions")) return aileron_read;
+    const json_t *completions = json_object_get(object, "completions");
+    if (completions) return json_array_size(completions) == 1 ? single_read : aileron_read;
     if (json_object_get(object, "completion")) return unpaired_read;
     if (sides) return json_object_get(object, "prompt") ? trl_preference_read : trl_implicit_read;
     return NULL;
@@ -191,6 +192,10 @@ static void add_judgment(ExampleReader *reader, Listing *list, const RowJudgment
 /* implicit:RULE names the kind of label; everything else is a "label". */
 static void add_single(ExampleReader *reader, Listing *list, const RowJudgment *judgment)
 {
+    if (judgment->choice != 0 && judgment->choice != CHOICE_BOTH_BAD) {
+        list->out->cannot_judge++; /* of one answer alone a tie says nothing either */
+        return;
+    }
     Str kind = str_starts(judgment->source, "implicit:")
                    ? str_skip(judgment->source, strlen("implicit:"))
                    : STR("label");
@@ -233,7 +238,7 @@ static bool said_read(ExampleReader *reader, Example *out, Err *err)
     Listing list = {.out = out, .said = arena_alloc(&reader->row.arena, room * sizeof(Said))};
     if (!list.said)
         return err_set(err, &reader->row.arena, ERR_too_large, "", "the row needs too much memory");
-    bool single = reader->read == unpaired_read;
+    bool single = reader->read == unpaired_read || reader->read == single_read;
     out->listed_by_choice =
         reader->read == trl_preference_read || reader->read == trl_implicit_read;
     for (int i = 0; i < row->judgment_count; i++) {

@@ -69,8 +69,10 @@ MUST_CHECK bool example_read(ExampleReader *reader, Str line, Example *out, Err 
 /* The place of a label kind by its name, which is added where there is room. */
 int label_kind_find(LabelKinds *kinds, Str name);
 
-/* unpaired.c: {"prompt","completion","label"} with optional "group", "source" (implicit:RULE names
- * the kind of label), as a row of one completion. */
+/* unpaired.c: rows of one completion. {"prompt","completion","label"} with optional "group" and
+ * "source" (implicit:RULE names the kind of label); and the native shape with one completion, as
+ * exports of implicit labels have it. */
 bool unpaired_read(RowReader *reader, Str text, Row *row, Err *err);
+bool single_read(RowReader *reader, Str text, Row *row, Err *err);
 
 #endif

@@ -21,6 +21,7 @@ typedef struct SourceOptions {
                                 named, and the key of its pseudonyms */
     const char *project;
     const char *snapshot;     /* or "" */
+    const char *source;       /* explicit, implicit or all; "": all, or as the snapshot says */
     int64_t boundary;         /* of a run that is resumed, else SOURCE_NO_BOUNDARY */
     const volatile int *stop; /* not 0: give up; may be NULL */
 } SourceOptions;

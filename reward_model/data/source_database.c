@@ -26,6 +26,7 @@ struct Database {
     Buf out;
     Hasher *hasher;
     Source *source;
+    ExportPass pass;
     bool failed;
 };
 
@@ -125,7 +126,8 @@ static bool find_boundary(Database *database, const SourceOptions *options, Sour
 static bool prepare(Database *database, const SourceOptions *options, SourceOrigin *origin,
                     Arena *arena, Err *err)
 {
-    ExportAsk ask = {.format = STR("aileron")};
+    ExportAsk ask = {.format = STR("aileron"),
+                     .source = str_from(options->source[0] ? options->source : NULL)};
     if (!connect_database(database, options, arena, err) ||
         !find_project(database, options->project, arena, err))
         return false;
@@ -186,25 +188,43 @@ static bool take_row(void *context, const Rows *rows)
 {
     Database *database = context;
     Row row;
-    bool ok = transfer_export_row(rows, &row, &database->exporter.arena);
-    if (ok && !exporter_row(&database->exporter, &row, &database->out)) ok = buf_ok(&database->out);
+    bool wanted = true;
+    bool ok = transfer_export_row(rows, database->pass, &database->plan, &row, &wanted,
+                                  &database->exporter.arena);
+    if (ok && wanted && !exporter_row(&database->exporter, &row, &database->out))
+        ok = buf_ok(&database->out);
+    arena_reset(&database->exporter.arena);
     if (ok && database->out.len >= PIECE_BYTES) ok = flush(database);
     database->failed = !ok;
     return ok;
 }
 
-bool database_read(Database *database, Source *source, Arena *arena, Err *err)
+/* What was judged, then what rules make of what people did, as far as the plan wants them. */
+static bool stream_passes(Database *database, Arena *arena, Err *err)
 {
     DbParam params[EXPORT_PARAMS];
+    SqlId statement;
+    size_t count;
+    ExportPass from = EXPORT_JUDGED;
+    bool ok = true;
+    while (ok && !database->failed && from < EXPORT_PASSES &&
+           transfer_export_pass(&database->plan, from, &database->pass, &statement, &count)) {
+        transfer_export_params(params, database->pass, database->project, NULL, &database->plan);
+        ok = db_client_stream(database->client, statement, params, count, take_row, database, arena,
+                              err);
+        from = database->pass + 1;
+    }
+    return ok;
+}
+
+bool database_read(Database *database, Source *source, Arena *arena, Err *err)
+{
     uint8_t digest[CRYPTO_HASH_BYTES];
     database->source = source;
     hasher_init(database->hasher, NULL);
-    transfer_export_params(params, database->project, NULL, &database->plan);
     exporter_init(&database->exporter, &database->plan.options);
     buf_init(&database->out, 16 * (size_t)ROW_LINE_MAX);
-    bool ok = db_client_stream(database->client, SQL_export_rows, params, EXPORT_PARAMS, take_row,
-                               database, arena, err);
-    ok = ok && !database->failed && flush(database);
+    bool ok = stream_passes(database, arena, err) && !database->failed && flush(database);
     hasher_final(database->hasher, digest);
     crypto_hex(source->origin.hash, digest, sizeof digest);
     buf_release(&database->out);

@@ -128,6 +128,7 @@ SourceOptions dataset_source(const Options *options, const FileList *files, int6
                            .server_data = options->server_data,
                            .project = options->project,
                            .snapshot = options->snapshot,
+                           .source = options->source,
                            .boundary = boundary,
                            .stop = &session_interrupted};
 }
