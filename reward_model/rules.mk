@@ -21,7 +21,9 @@ UNICODE := $(addprefix /usr/share/unicode/,DerivedAge.txt PropList.txt \
 build/gen/unicode_tables.h: reward_model/text/unicode.awk $(wildcard $(UNICODE))
 	@[ -r $(lastword $(UNICODE)) ] || { echo "the package unicode-data is needed"; exit 1; }
 	@mkdir -p $(@D) && LC_ALL=C awk -f $< $(UNICODE) > $@
-$(OUT)/reward_model/text/unicode.o $(FUZZERS): build/gen/unicode_tables.h
+RM_FUZZERS := $(addprefix build/fuzz/fuzz_,safetensors tokenizer config)
+$(OUT)/reward_model/text/unicode.o $(RM_FUZZERS): build/gen/unicode_tables.h
+$(RM_FUZZERS): $(filter reward_model/text/% reward_model/hub/% reward_model/nn/config.c,$(RM_SOURCES))
 
 $(OUT)/aileron-rm: $(OUT)/reward_model/main.o $(RM_LIBRARY) $(LIBRARY)
 	$(CC) $(LDFLAGS) -o $@ $^ $(RM_LIBS)

@@ -49,19 +49,39 @@ static void put_float(Buf *buf, double value)
     }
 }
 
-static void set_float(Editing *e, const char *key, double value)
+/* A member as rope_parameters or rope_scaling has it, to the last digit. */
+static double rope_number(json_t *root, const char *name, double otherwise)
 {
-    put_float(&e->value, value);
-    set(e, key);
+    static const char *const objects[] = {"rope_parameters", "rope_scaling"};
+    for (size_t i = 0; i < LEN(objects); i++) {
+        const json_t *value = json_object_get(json_object_get(root, objects[i]), name);
+        if (json_is_number(value)) return json_number_value(value);
+    }
+    const json_t *value = json_object_get(root, name);
+    return json_is_number(value) ? json_number_value(value) : otherwise;
 }
 
-/* The share of a head that rotates, as the source spells it elsewhere, or the family's default. */
-static double rotary_share(json_t *root)
+static bool has(json_t *root, const char *key)
 {
-    const json_t *value =
-        json_object_get(json_object_get(root, "rope_parameters"), "partial_rotary_factor");
-    if (!json_is_number(value)) value = json_object_get(root, "partial_rotary_factor");
-    return json_is_number(value) ? json_number_value(value) : 0.25;
+    const json_t *value = json_object_get(root, key);
+    return value != NULL && !json_is_null(value);
+}
+
+static void set_scaling(Editing *e, json_t *root, RopeScaling type)
+{
+    static const char *const members[] = {"factor", "low_freq_factor", "high_freq_factor"};
+    size_t count = type == ROPE_LINEAR ? 1 : LEN(members);
+    buf_put_format(&e->value, "{\"rope_type\": \"%s\"", type == ROPE_LINEAR ? "linear" : "llama3");
+    for (size_t i = 0; i < count; i++) {
+        buf_put_format(&e->value, ", \"%s\": ", members[i]);
+        put_float(&e->value, rope_number(root, members[i], 1));
+    }
+    if (type == ROPE_LLAMA3) {
+        double original = rope_number(root, "original_max_position_embeddings", 1);
+        buf_put_format(&e->value, ", \"original_max_position_embeddings\": %.0f", original);
+    }
+    buf_put_char(&e->value, '}');
+    set(e, "rope_scaling");
 }
 
 /* The spellings before transformers 5, which every version reads; rope_parameters stays as it is
@@ -70,24 +90,17 @@ static void set_rope(Editing *e, json_t *root, const ModelConfig *c)
 {
     bool neox = c->family == FAMILY_NEOX;
     const char *theta = neox ? "rotary_emb_base" : "rope_theta";
-    if (c->rotary_dims == 0) return;
-    if (json_object_get(root, theta) == NULL) set_float(e, theta, (double)c->rope_theta);
-    if (neox && json_object_get(root, "rotary_pct") == NULL)
-        set_float(e, "rotary_pct", rotary_share(root));
-    if (c->rope_scaling == ROPE_PLAIN || json_object_get(root, "rope_scaling") != NULL) return;
-    buf_put_format(&e->value, "{\"rope_type\": \"%s\", \"factor\": ",
-                   c->rope_scaling == ROPE_LINEAR ? "linear" : "llama3");
-    put_float(&e->value, (double)c->rope_factor);
-    if (c->rope_scaling == ROPE_LLAMA3) {
-        buf_put_text(&e->value, ", \"low_freq_factor\": ");
-        put_float(&e->value, (double)c->rope_low);
-        buf_put_text(&e->value, ", \"high_freq_factor\": ");
-        put_float(&e->value, (double)c->rope_high);
-        buf_put_format(&e->value, ", \"original_max_position_embeddings\": %d",
-                       c->rope_original_positions);
+    if (c->family == FAMILY_GPT2) return;
+    if (!has(root, theta)) {
+        put_float(&e->value, rope_number(root, "rope_theta", 10000));
+        set(e, theta);
     }
-    buf_put_char(&e->value, '}');
-    set(e, "rope_scaling");
+    if (neox && !has(root, "rotary_pct")) {
+        put_float(&e->value, rope_number(root, "partial_rotary_factor", 0.25));
+        set(e, "rotary_pct");
+    }
+    if (c->rope_scaling != ROPE_PLAIN && !has(root, "rope_scaling"))
+        set_scaling(e, root, c->rope_scaling);
 }
 
 static void set_type(Editing *e, json_t *root, TensorType type)
