@@ -29,7 +29,8 @@ MUST_CHECK bool hub_open(Hub *hub, const char *directory, Arena *arena, Err *err
 void hub_close(Hub *hub);
 /* Sets every parameter of the model from the directory (all names accounted for, shapes checked,
  * what is missing or left over is an error that names it); heads too when it has them, and then as
- * many as the model has. The tiny decoder keeps its fresh weights. */
+ * many as the model has. Without heads in the directory the model's stay as they are; the tiny
+ * decoder keeps all its fresh weights (so neither may be a blank model). */
 MUST_CHECK bool hub_load(const Hub *hub, Model *model, Arena *arena, Err *err);
 
 typedef struct HubExport {

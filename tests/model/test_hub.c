@@ -462,9 +462,28 @@ START_TEST(a_pad_id_inside_breaks_a_rule_that_is_named)
 }
 END_TEST
 
+START_TEST(eos_pads_only_where_nothing_else_can)
+{
+    Hub hub;
+    int32_t pad;
+    begin();
+    ck_assert(hub_open(&hub, NULL, &arena, &err));
+    ck_assert(hub_pad_id(&hub, &pad, &arena, &err) && pad == 256);
+    hub.config.eos_id = 256; /* the other two special tokens are ChatML's own */
+    ck_assert(hub_pad_id(&hub, &pad, &arena, &err) && pad == 256);
+    ck_assert_int_eq(encode_eos(TEMPLATE_HUMAN, hub.config.eos_id, pad), -1);
+    hub.config.eos_id = -1;
+    hub.config.vocabulary = 256; /* no row for any of them */
+    ck_assert(!hub_pad_id(&hub, &pad, &arena, &err));
+    ck_has(str_from(err.detail), "no special token that could pad");
+    hub_close(&hub);
+}
+END_TEST
+
 int main(void)
 {
-    const TTest *const tests[] = {every_family_comes_back_from_its_export,
+    const TTest *const tests[] = {eos_pads_only_where_nothing_else_can,
+                                  every_family_comes_back_from_its_export,
                                   an_export_changes_what_it_must_and_nothing_else,
                                   the_tiny_decoder_needs_no_directory,
                                   what_the_model_does_not_do_is_refused_by_name,
