@@ -9,7 +9,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
-ALL="tidy unit schema api ui interop schemathesis faults fuzz asan"
+ALL="tidy unit model schema api ui interop schemathesis faults fuzz asan"
 PROGRAM_SECONDS=600 # for one C program or script
 PYTEST_SECONDS=2400 # for the pytest files of one layer
 MODE=release
@@ -75,9 +75,10 @@ run_pytest()
 {
     local log=build/test-logs/$MODE-$1.log status
     # A browser on a busy machine now and then misses a moment: one more try, and it is said.
-    local again=()
+    local again=() python=$PYTHON
     [ "$1" = ui ] && again=(--reruns 1)
-    timeout $PYTEST_SECONDS $PYTHON -m pytest -q -rfEsR "${again[@]}" -p no:cacheprovider \
+    [ "$1" = interop ] && python=$(PYTHON=$PYTHON tests/interop/venv.sh)
+    timeout $PYTEST_SECONDS $python -m pytest -q -rfEsR "${again[@]}" -p no:cacheprovider \
         "tests/$1" >"$log" 2>&1
     status=$?
     tail -1 "$log" >"$log.last"
@@ -124,14 +125,14 @@ run_counted()
     rm -f "$log.last"
 }
 
-# The same unit and api tests on a server built with AddressSanitizer and UBSan; whatever they
+# The same unit, model and api tests on programs built with AddressSanitizer and UBSan; whatever they
 # report, even after a test has passed, is a failure.
 run_asan()
 {
     local reports=$PWD/build/asan/report report
     rm -f "$reports".*
     local log=build/test-logs/asan-build.log
-    if ! make --no-print-directory MODE=asan server c-tests >$log 2>&1; then
+    if ! make --no-print-directory MODE=asan server build/asan/aileron-rm c-tests >$log 2>&1; then
         tail -5 $log
         count 0 1 0
         return
@@ -142,11 +143,13 @@ run_asan()
     ASAN_OPTIONS+=:check_initialization_order=1:strict_string_checks=1:quarantine_size_mb=16
     export UBSAN_OPTIONS=log_path=$reports:halt_on_error=1:exitcode=99:print_stacktrace=1
     export AILERON_BINARY=$PWD/build/asan/aileron
+    export OMP_NUM_THREADS=2 AILERON_RM_BINARY=$PWD/build/asan/aileron-rm
     MODE=asan
     run_folder unit
+    run_folder model
     run_folder api
     MODE=release
-    unset ASAN_OPTIONS UBSAN_OPTIONS AILERON_BINARY
+    unset ASAN_OPTIONS UBSAN_OPTIONS AILERON_BINARY AILERON_RM_BINARY
     compgen -G "$reports.*" >/dev/null || count 1 0 0 # no report at all is a result too
     for report in "$reports".*; do
         [ -e "$report" ] || continue
