@@ -79,6 +79,99 @@ CREATE FUNCTION public.choice_to_slot(shown smallint[], choice smallint) RETURNS
     select case choice when -1 then 'tie' when -2 then 'both_bad' when -3 then 'cannot_judge'
                        else index_to_slot(shown, choice::integer) end $$;
 
+CREATE FUNCTION public.erase_conversations(project integer, ids uuid[]) RETURNS TABLE(answers bigint, comments bigint, snapshots bigint)
+    LANGUAGE plpgsql
+    SET "aileron.erasing" TO 'on'
+    AS $$
+declare
+    first_xid bigint;
+begin
+    select min(a.xid) into first_xid from answer a
+     where a.project_id = project and a.conversation_id = any (ids);
+    update turn t set messages = '[]'
+     where t.project_id = project and t.conversation_id = any (ids);
+    update answer a set content = '', message = null, detail = null, digest = gen_random_uuid()
+     where a.project_id = project and a.conversation_id = any (ids);
+    get diagnostics answers = row_count;
+    update feedback f set detail = f.detail - '{comment,text}'::text[]
+     where f.project_id = project and f.comparison_id is null
+       and f.impression_id in (select a.impression_id from answer a
+                                where a.project_id = project and a.conversation_id = any (ids));
+    get diagnostics comments = row_count;
+    update snapshot s set erased_at = now(), erased = s.erased + 1
+     where s.project_id = project and s.boundary_xid > first_xid;
+    get diagnostics snapshots = row_count;
+    update conversation c set end_user_id = null, named_id = null
+     where c.project_id = project and c.id = any (ids);
+    return next;
+end $$;
+
+CREATE FUNCTION public.erase_expired(most integer) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+declare
+    kept record;
+    ids uuid[];
+    total bigint := 0;
+begin
+    for kept in
+        select p.id, (settings_full(p.settings) ->> 'retention_days')::integer as days from project p
+         where (settings_full(p.settings) ->> 'retention_days')::integer > 0
+    loop
+        select array_agg(old.id) into ids from (
+            select c.id from conversation c
+             where c.project_id = kept.id and c.at < now() - make_interval(days => kept.days)
+               and exists (select from answer a where a.project_id = kept.id
+                              and a.conversation_id = c.id and a.content <> '')
+               and not exists (select from answer a where a.project_id = kept.id
+                                  and a.conversation_id = c.id
+                                  and a.at >= now() - make_interval(days => kept.days))
+             limit most) old;
+        if ids is not null then
+            perform erase_conversations(kept.id, ids);
+            total := total + cardinality(ids);
+        end if;
+    end loop;
+    return total;
+end $$;
+
+CREATE FUNCTION public.erase_user(project integer, people uuid[], person text, audit_id uuid, actor_name text) RETURNS TABLE(conversations bigint, answers bigint, comments bigint, prompts bigint, snapshots bigint)
+    LANGUAGE plpgsql
+    SET "aileron.erasing" TO 'on'
+    AS $$
+declare
+    ids uuid[];
+    grouped uuid[];
+    judged bigint;
+begin
+    select coalesce(array_agg(c.id), '{}') into ids from conversation c
+     where c.project_id = project and c.end_user_id = any (people);
+    conversations := cardinality(ids);
+    select e.answers, e.comments, e.snapshots into answers, comments, snapshots
+      from erase_conversations(project, ids) e;
+    update feedback f set detail = f.detail - '{rationale,edits,comment}'::text[]
+     where f.project_id = project and f.annotator_id = any (people)
+       and f.detail ?| '{rationale,edits,comment}'::text[];
+    get diagnostics judged = row_count;
+    comments := comments + judged;
+    -- imported and drawn texts of theirs: rows whose split group is the person
+    select coalesce(array_agg(p.id), '{}') into grouped from prompt p
+     where p.project_id = project and p.group_name = person and p.messages is not null;
+    update completion k set content = null, metadata = null
+     where k.project_id = project and k.prompt_id = any (grouped);
+    update prompt p set messages = null where p.project_id = project and p.id = any (grouped);
+    judged := judged + cardinality(grouped);
+    prompts := cardinality(grouped);
+    if judged > 0 then
+        update snapshot s set erased_at = now(), erased = s.erased + 1 where s.project_id = project
+           and s.erased_at is distinct from now();
+    end if;
+    insert into audit (id, project_id, actor, action, detail)
+    values (audit_id, project, actor_name, 'user.erase',
+            jsonb_build_object('conversations', conversations, 'answers', answers));
+    return next;
+end $$;
+
 CREATE FUNCTION public.id_time(id uuid) RETURNS timestamp with time zone
     LANGUAGE sql IMMUTABLE
     AS $$
@@ -752,6 +845,8 @@ CREATE TABLE public.snapshot (
     comparisons bigint NOT NULL,
     judgments bigint NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    erased_at timestamp with time zone,
+    erased integer DEFAULT 0 NOT NULL,
     CONSTRAINT snapshot_name_valid CHECK ((name ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$'::text))
 );
 

@@ -20,6 +20,7 @@ static const Command commands[] = {
     {"import", import_command, "read prompts, answers and judgments from a file"},
     {"export", export_command, "write a project's data to a file"},
     {"snapshot", snapshot_command, "freeze, list and verify datasets"},
+    {"erase", erase_command, "remove a person's words"},
     {"doctor", doctor_command, "check the installation and say what to mend"},
 };
 

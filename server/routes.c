@@ -58,6 +58,8 @@ const Route routes[] = {
      RATE_WRITE, 0},
     {METHOD_GET, "/api/v1/projects/{slug}/audit", audit_list, ROLE_OWNER, 0, RATE_READ, 0},
 
+    {METHOD_GET, "/api/v1/projects/{slug}/stats/conversations", stats_conversations,
+     ROLE_RESEARCHER, 0, RATE_BULK, 0},
     {METHOD_GET, "/api/v1/projects/{slug}/labels", label_list, ROLE_RESEARCHER, 0, RATE_BULK, 0},
     {METHOD_POST, "/api/v1/events", event_create, ROLE_USER, MiB(1), RATE_GATEWAY,
      ROUTE_NO_JSON | ROUTE_ANY_ORIGIN},

@@ -186,3 +186,101 @@ language sql stable as $$
      where only_rule is null or r.name = only_rule
      order by r.name, l.id, l.worse_id nulls first
 $$;
+
+-- A person's words, removed. Everything of the conversation goes but its shape: who said something
+-- when, and what followed; a snapshot whose rows have changed says when and how often.
+alter table snapshot add column erased_at timestamptz;
+alter table snapshot add column erased integer not null default 0;
+
+create function erase_conversations(project integer, ids uuid[])
+returns table (answers bigint, comments bigint, snapshots bigint)
+language plpgsql set aileron.erasing = 'on' as $$
+declare
+    first_xid bigint;
+begin
+    select min(a.xid) into first_xid from answer a
+     where a.project_id = project and a.conversation_id = any (ids);
+    update turn t set messages = '[]'
+     where t.project_id = project and t.conversation_id = any (ids);
+    update answer a set content = '', message = null, detail = null, digest = gen_random_uuid()
+     where a.project_id = project and a.conversation_id = any (ids);
+    get diagnostics answers = row_count;
+    update feedback f set detail = f.detail - '{comment,text}'::text[]
+     where f.project_id = project and f.comparison_id is null
+       and f.impression_id in (select a.impression_id from answer a
+                                where a.project_id = project and a.conversation_id = any (ids));
+    get diagnostics comments = row_count;
+    update snapshot s set erased_at = now(), erased = s.erased + 1
+     where s.project_id = project and s.boundary_xid > first_xid;
+    get diagnostics snapshots = row_count;
+    update conversation c set end_user_id = null, named_id = null
+     where c.project_id = project and c.id = any (ids);
+    return next;
+end $$;
+
+create function erase_user(project integer, people uuid[], person text, audit_id uuid,
+                           actor_name text)
+returns table (conversations bigint, answers bigint, comments bigint, prompts bigint,
+               snapshots bigint)
+language plpgsql set aileron.erasing = 'on' as $$
+declare
+    ids uuid[];
+    grouped uuid[];
+    judged bigint;
+begin
+    select coalesce(array_agg(c.id), '{}') into ids from conversation c
+     where c.project_id = project and c.end_user_id = any (people);
+    conversations := cardinality(ids);
+    select e.answers, e.comments, e.snapshots into answers, comments, snapshots
+      from erase_conversations(project, ids) e;
+    update feedback f set detail = f.detail - '{rationale,edits,comment}'::text[]
+     where f.project_id = project and f.annotator_id = any (people)
+       and f.detail ?| '{rationale,edits,comment}'::text[];
+    get diagnostics judged = row_count;
+    comments := comments + judged;
+    -- imported and drawn texts of theirs: rows whose split group is the person
+    select coalesce(array_agg(p.id), '{}') into grouped from prompt p
+     where p.project_id = project and p.group_name = person and p.messages is not null;
+    update completion k set content = null, metadata = null
+     where k.project_id = project and k.prompt_id = any (grouped);
+    update prompt p set messages = null where p.project_id = project and p.id = any (grouped);
+    judged := judged + cardinality(grouped);
+    prompts := cardinality(grouped);
+    if judged > 0 then
+        update snapshot s set erased_at = now(), erased = s.erased + 1 where s.project_id = project
+           and s.erased_at is distinct from now();
+    end if;
+    insert into audit (id, project_id, actor, action, detail)
+    values (audit_id, project, actor_name, 'user.erase',
+            jsonb_build_object('conversations', conversations, 'answers', answers));
+    return next;
+end $$;
+
+-- Conversations whose last answer is older than the project keeps them. Returns how many.
+create function erase_expired(most integer) returns bigint
+language plpgsql as $$
+declare
+    kept record;
+    ids uuid[];
+    total bigint := 0;
+begin
+    for kept in
+        select p.id, (settings_full(p.settings) ->> 'retention_days')::integer as days from project p
+         where (settings_full(p.settings) ->> 'retention_days')::integer > 0
+    loop
+        select array_agg(old.id) into ids from (
+            select c.id from conversation c
+             where c.project_id = kept.id and c.at < now() - make_interval(days => kept.days)
+               and exists (select from answer a where a.project_id = kept.id
+                              and a.conversation_id = c.id and a.content <> '')
+               and not exists (select from answer a where a.project_id = kept.id
+                                  and a.conversation_id = c.id
+                                  and a.at >= now() - make_interval(days => kept.days))
+             limit most) old;
+        if ids is not null then
+            perform erase_conversations(kept.id, ids);
+            total := total + cardinality(ids);
+        end if;
+    end loop;
+    return total;
+end $$;

@@ -5,7 +5,7 @@
 -- $3 name
 -- index: snapshot_name_unique
 select s.id, s.name, s.created_at, s.comparisons, s.judgments, encode(s.hash, 'hex') as hash,
-       s.filters, s.boundary_xid as _boundary
+       s.filters, time_text(s.erased_at) as erased_at, s.boundary_xid as _boundary
   from snapshot s
  where s.project_id = $1::integer and s.name = $3::text
    and ($2::uuid is null or exists (

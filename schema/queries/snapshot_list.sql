@@ -6,7 +6,7 @@
 -- $4 limit
 -- index: snapshot_pkey
 select s.id, s.name, s.created_at, s.comparisons, s.judgments, encode(s.hash, 'hex') as hash,
-       s.filters, s.id as _after
+       s.filters, s.erased_at, s.id as _after
   from snapshot s
  where s.project_id = $1::integer
    and s.id < coalesce($3::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')

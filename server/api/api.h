@@ -129,6 +129,7 @@ void snapshot_verify(Req *req);
 
 /* ---- openai.c, upstream.c, event.c, label.c: the gateway and what comes of it ---- */
 void label_list(Req *req);
+void stats_conversations(Req *req);
 void event_create(Req *req);
 void feedback_create(Req *req);
 void upstream_list(Req *req);

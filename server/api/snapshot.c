@@ -18,6 +18,7 @@ typedef struct Snapshot {
     int64_t boundary;
     int64_t give_up_us;
     char expected[2 * CRYPTO_HASH_BYTES + 1]; /* "" while taking one */
+    Str erased; /* when somebody's words were erased from it; ptr NULL: never */
     Hasher *hasher;                           /* arena memory */
     uint8_t digest[CRYPTO_HASH_BYTES];
 } Snapshot;
@@ -51,9 +52,11 @@ static void compare(Req *req)
     crypto_hex(actual, snapshot->digest, sizeof snapshot->digest);
     buf_put_text(&out, "{\"name\":");
     json_put_text(&out, snapshot->name);
-    buf_put_format(&out, ",\"ok\":%s,\"expected\":\"%s\",\"actual\":\"%s\"}",
+    buf_put_format(&out, ",\"ok\":%s,\"expected\":\"%s\",\"actual\":\"%s\",\"erased_at\":",
                    strcmp(actual, snapshot->expected) == 0 ? "true" : "false", snapshot->expected,
                    actual);
+    json_put_text(&out, snapshot->erased);
+    buf_put_char(&out, '}');
     reply_json(req, 200, &out);
 }
 
@@ -193,6 +196,8 @@ static void found(Req *req, const Rows *rows)
     Str hash = rows_text(rows, 0, rows_column(rows, "hash"));
     if (hash.len >= sizeof snapshot->expected)
         return reply_fail(req, ERR_internal, NULL, "the stored hash is not one");
+    snapshot->erased =
+        arena_copy(&req->arena, rows_text(rows, 0, rows_column(rows, "erased_at")));
     memcpy(snapshot->expected, hash.ptr, hash.len);
     snapshot->boundary = rows_int(rows, 0, rows_column(rows, "_boundary"));
     if (!transfer_snapshot_filters(rows_text(rows, 0, rows_column(rows, "filters")),

@@ -9,13 +9,14 @@
 enum { EXPIRE_BATCH_MAX = 500, SESSIONS_BATCH_MAX = 1000 };
 #define EXPIRE_EVERY_US    (1 * 1000 * 1000)
 #define SESSIONS_EVERY_US  (2 * 1000 * 1000)
+#define ERASE_EVERY_US     (60 * (int64_t)1000 * 1000)
 #define PARTITION_EVERY_US (6 * 3600 * (int64_t)1000 * 1000)
 
 enum { ANALYZE_ROWS_MIN = 200 };
 #define ANALYZE_EVERY_US (5 * 1000 * 1000)
 
 static bool expiring; /* worker 0 only: one sweep in flight at a time */
-static int64_t sessions_due_us;
+static int64_t sessions_due_us, erase_due_us;
 static int64_t partitions_due_us;
 static int64_t analyze_due_us, analyzed_rows;
 
@@ -56,6 +57,11 @@ void upkeep_tick(Worker *worker)
         sessions_due_us = now + SESSIONS_EVERY_US;
         DbParam most = db_int(SESSIONS_BATCH_MAX);
         api_post(worker, SQL_session_close, &most, 1);
+    }
+    if (now >= erase_due_us) {
+        erase_due_us = now + ERASE_EVERY_US;
+        DbParam most = db_int(SESSIONS_BATCH_MAX);
+        api_post(worker, SQL_erase_expired, &most, 1);
     }
     if (now >= partitions_due_us) {
         partitions_due_us = now + PARTITION_EVERY_US;

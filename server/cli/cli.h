@@ -23,6 +23,7 @@ int label_command(int argc, char **argv);
 int import_command(int argc, char **argv);
 int export_command(int argc, char **argv);
 int snapshot_command(int argc, char **argv);
+int erase_command(int argc, char **argv);
 int doctor_command(int argc, char **argv);
 
 #endif

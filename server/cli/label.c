@@ -1,4 +1,4 @@
-/* label.c - `aileron label list`: the label rules, their meaning and what they make of a project. */
+/* label.c - `aileron label list`: the label rules, their meaning, and counts in a project. */
 #include "cli.h"
 #include "common.h"
 

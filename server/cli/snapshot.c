@@ -147,6 +147,7 @@ static int verify(Snapshot *snapshot, const char *name, bool json)
               err_set(&cli->err, &cli->arena, ERR_not_found, NULL, "there is no snapshot \"%s\"",
                       name);
     Str expected = arena_copy(&cli->arena, rows_text(rows, 0, rows_column(rows, "hash")));
+    Str erased = arena_copy(&cli->arena, rows_text(rows, 0, rows_column(rows, "erased_at")));
     ok = ok && transfer_snapshot_filters(rows_text(rows, 0, rows_column(rows, "filters")), &ask,
                                          &cli->arena, &cli->err) &&
          hash_dataset(snapshot, rows_int(rows, 0, rows_column(rows, "_boundary")), &ask);
@@ -158,14 +159,19 @@ static int verify(Snapshot *snapshot, const char *name, bool json)
         Buf out = cli_buf();
         buf_put_text(&out, "{\"name\":");
         json_put_text(&out, str_from(name));
-        buf_put_format(&out, ",\"ok\":%s,\"expected\":\"" STR_FMT "\",\"actual\":\"%s\"}",
+        buf_put_format(&out, ",\"ok\":%s,\"expected\":\"" STR_FMT "\",\"actual\":\"%s\"",
                        same ? "true" : "false", STR_ARG(expected), snapshot->hash);
+        buf_put_text(&out, ",\"erased_at\":");
+        json_put_text(&out, erased);
+        buf_put_char(&out, '}');
         cli_put_json(&out);
     } else if (same) {
         printf("%s is as it was: %s\n", name, snapshot->hash);
     } else {
-        printf("%s HAS CHANGED: expected " STR_FMT ", found %s\n", name, STR_ARG(expected),
-               snapshot->hash);
+        printf("%s HAS CHANGED%s%s: expected " STR_FMT ", found %s\n", name,
+               erased.ptr ? " (words were erased from it, last at " : "",
+               erased.ptr ? arena_printf(&cli->arena, STR_FMT ")", STR_ARG(erased)).ptr : "",
+               STR_ARG(expected), snapshot->hash);
     }
     return same ? CLI_DONE : CLI_FAILED;
 }

@@ -117,15 +117,32 @@ static void chain_step(Hasher *hasher, uint8_t digest[CRYPTO_HASH_BYTES], const 
     hasher_final(hasher, digest);
 }
 
-static void chain_begin(Hasher *hasher, uint8_t digest[CRYPTO_HASH_BYTES], const Speaker *speaker,
-                        Thread *out, const uint8_t key[CRYPTO_KEY_BYTES])
+static void speaker_hash(Hasher *hasher, uint8_t digest[CRYPTO_HASH_BYTES], int64_t project_id,
+                         Str name, Str kind, const uint8_t key[CRYPTO_KEY_BYTES])
 {
     hasher_init(hasher, key);
     hasher_add(hasher, STR("end user"));
-    hasher_add_raw(hasher, &speaker->project_id, sizeof speaker->project_id);
-    hasher_add(hasher, speaker->user.len > 0 ? speaker->user : speaker->conversation);
-    hasher_add(hasher, speaker->user.len > 0 ? STR("user") : STR("conversation"));
+    hasher_add_raw(hasher, &project_id, sizeof project_id);
+    hasher_add(hasher, name);
+    hasher_add(hasher, kind);
     hasher_final(hasher, digest);
+}
+
+Uuid thread_user_id(int64_t project_id, Str user, const uint8_t key[CRYPTO_KEY_BYTES])
+{
+    _Alignas(64) uint8_t storage[512];
+    uint8_t digest[CRYPTO_HASH_BYTES];
+    assert(hasher_size() <= sizeof storage);
+    speaker_hash((Hasher *)storage, digest, project_id, user, STR("user"), key);
+    return uuid_from_digest(0, digest);
+}
+
+static void chain_begin(Hasher *hasher, uint8_t digest[CRYPTO_HASH_BYTES], const Speaker *speaker,
+                        Thread *out, const uint8_t key[CRYPTO_KEY_BYTES])
+{
+    speaker_hash(hasher, digest, speaker->project_id,
+                 speaker->user.len > 0 ? speaker->user : speaker->conversation,
+                 speaker->user.len > 0 ? STR("user") : STR("conversation"), key);
     out->named = speaker->user.len > 0 || speaker->conversation.len > 0;
     out->speaker_id = uuid_from_digest(0, digest);
     hasher_init(hasher, key);

@@ -40,6 +40,8 @@ typedef struct Thread {
 /* False: messages is not what the API takes (ERR_invalid with a pointer under /messages). */
 MUST_CHECK bool thread_read(Thread *out, const Speaker *speaker, const json_t *messages,
                             const uint8_t key[CRYPTO_KEY_BYTES], Arena *arena, Err *err);
+/* The id under which a named user is kept: a hash under the instance's key. */
+Uuid thread_user_id(int64_t project_id, Str user, const uint8_t key[CRYPTO_KEY_BYTES]);
 /* The digest of an answer as clients send it back: its text and the tool calls in it. */
 Uuid thread_answer_digest(const json_t *message);
 /* An answer whose text is known, without tool calls. */

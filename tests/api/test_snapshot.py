@@ -36,7 +36,7 @@ def test_a_snapshot_is_frozen(make_project):
     assert project.export_text() != before
     assert project.export_text(snapshot="v1") == before
     assert verify(project, "v1") == {"name": "v1", "ok": True, "expected": snapshot["hash"],
-                                     "actual": snapshot["hash"]}
+                                     "actual": snapshot["hash"], "erased_at": None}
     assert len(project.export_rows(format="trl-preference", snapshot="v1")) == 20
 
 
