@@ -210,6 +210,7 @@ bool checkpoint_save(Training *training)
     Session *s = &training->session;
     step_name(name, "step", training->state.step);
     step_name(best, "best", training->state.best_step);
+    if (fsync(fileno(training->log)) != 0) return fail(training, "sync", TRAIN_LOG);
     if (!make_directory(training, path_of(training, "")) ||
         !make_directory(training, path_of(training, name)))
         return false;

@@ -1,5 +1,6 @@
 /* train.c - `aileron-rm train`: options, data, model, the loop. See train.h for the parts. */
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -12,7 +13,7 @@
 
 #define SMOOTHING 0.9 /* of loss and accuracy in the progress line */
 
-enum { SCRATCH_MAX = 1 << 28, PATH_BYTES = 4096 };
+enum { SCRATCH_MAX = 1 << 28, PATH_BYTES = PATH_MAX };
 
 /* ---- options ---- */
 
@@ -106,11 +107,16 @@ static bool look_at_directory(Training *training, bool *finished)
     bool checkpoint = access(out_file(s, TRAIN_CHECKPOINTS "/current"), F_OK) == 0;
     bool model = access(out_file(s, "config.json"), F_OK) == 0;
     bool report = access(out_file(s, TRAIN_REPORT), F_OK) == 0;
+    char base[PATH_BYTES], out[PATH_BYTES];
+    if (o->base[0] && realpath(o->base, base) && realpath(o->out, out) && strcmp(base, out) == 0)
+        return err_set(&s->err, &s->arena, ERR_conflict, NULL,
+                       "--out is the directory of --base: it would be overwritten");
     *finished = o->resume && report && !checkpoint;
     if (*finished) return true;
     if (o->overwrite) {
         checkpoint_remove_all(training);
         unlink(out_file(s, TRAIN_REPORT));
+        unlink(out_file(s, "config.json")); /* no longer a model, until the new one is whole */
         return true;
     }
     if (o->resume) return checkpoint_find(training, &training->resumed);
@@ -257,8 +263,7 @@ static bool after_step(Training *training, const StepReport *report)
     if (evaluated && !train_evaluate(training, &heldout)) return false;
     if (!write_line(training, report, evaluated ? &heldout : NULL)) return false;
     bool due = o->checkpoint_every && training->state.step % o->checkpoint_every == 0;
-    bool ok =
-        !(evaluated || due) || (fsync(fileno(training->log)) == 0 && checkpoint_save(training));
+    bool ok = !(evaluated || due) || checkpoint_save(training);
     arena_reset(&training->scratch);
     return ok;
 }

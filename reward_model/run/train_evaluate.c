@@ -3,7 +3,7 @@
 
 #include "train.h"
 
-enum { EVALUATIONS_A_RUN = 10 };
+enum { EVALUATIONS_A_RUN = 10, STEPS_BETWEEN_MIN = 5 };
 
 bool train_measure(Training *training, StoreName store, int64_t limit, Quality *metrics)
 {
@@ -32,7 +32,10 @@ bool train_evaluation_due(const Training *training)
 {
     int64_t every = training->session.options.eval_every;
     if (store_elements(training->dataset.heldout) == 0) return false;
-    if (every == 0) every = (training->steps + EVALUATIONS_A_RUN - 1) / EVALUATIONS_A_RUN;
+    if (every == 0) {
+        every = (training->steps + EVALUATIONS_A_RUN - 1) / EVALUATIONS_A_RUN;
+        if (every < STEPS_BETWEEN_MIN) every = STEPS_BETWEEN_MIN;
+    }
     return training->state.step % every == 0 || training->state.step == training->steps;
 }
 

@@ -9,8 +9,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = pathlib.Path(os.environ.get("AILERON_RM_BINARY", ROOT / "build" / "aileron-rm")).absolute()
 WORDS = "red blue green small large warm cold quick slow bright dark soft hard round flat".split()
 SECONDS = 600
+SCORING = ["--dtype", "fp32", "--threads", "1"]
 # short texts and large steps: a run takes a second or two
-TINY = ["--init", "tiny", "--dtype", "fp32", "--threads", "2", "--quiet", "--template", "raw",
+TINY = ["--init", "tiny", "--dtype", "fp32", "--threads", "1", "--quiet", "--template", "raw",
         "--lr", "0.003"]
 
 
@@ -69,6 +70,6 @@ def report(out):
 def score(model, lines, *arguments, status=0):
     """What `aileron-rm score` answers to lines."""
     text = "".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines)
-    done = run("score", "--model", model, "--dtype", "fp32", "--quiet", *arguments, input=text,
+    done = run("score", "--model", model, *SCORING, "--quiet", *arguments, input=text,
                status=status)
     return [json.loads(line) for line in done.stdout.splitlines()]

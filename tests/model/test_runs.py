@@ -169,8 +169,8 @@ def test_groups_are_never_in_two_splits(tmp_path):
     counts = rm.report(out)["data"]
     assert counts["trained"] % 10 == counts["held_out"] % 10 == counts["other_splits"] % 10 == 0
     assert counts["trained"] + counts["held_out"] + counts["other_splits"] == 200
-    rm.run("eval", "--model", out, "--data", data, "--split", "heldout", "--dtype", "fp32")
-    rm.run("eval", "--model", out, "--data", data, "--split", "train", "--dtype", "fp32", status=1)
+    rm.run("eval", "--model", out, "--data", data, "--split", "heldout", *rm.SCORING)
+    rm.run("eval", "--model", out, "--data", data, "--split", "train", *rm.SCORING, status=1)
 
 
 def test_overlong_rows_are_cut_or_refused_and_counted(tmp_path):
@@ -192,7 +192,7 @@ def test_overlong_rows_are_cut_or_refused_and_counted(tmp_path):
 
 def test_hostile_rows_are_named_and_counted(tmp_path):
     bad = ["{", "[]", '"text"', '{"prompt":"p"}', '{"chosen":1,"rejected":2}', "\ufffd\x01",
-           '{"prompt":"p","completions":[{"content":"a"}]}',
+           '{"prompt":"p","completions":[]}',
            '{"prompt":"p","completions":[{"content":"a"},{"content":"b"}],"judgments":[{"annotator"'
            ':"w","choice":7}]}',
            '{"prompt":[{"role":"robot","content":"x"}],"chosen":[],"rejected":[]}',

@@ -64,7 +64,7 @@ def combine(heads, how):
 @pytest.mark.parametrize("how", ["mean", "min", "uwo"])
 def test_numbers_are_those_of_the_scores(model, held, tmp_path, how):
     data = rm.write(tmp_path / "held.jsonl", held)
-    options = ["--combine", how, "--lambda", "2", "--dtype", "fp32"]
+    options = ["--combine", how, "--lambda", "2", *rm.SCORING]
     got = json.loads(rm.run("eval", "--model", model, "--data", data, "--json", *options).stdout)
     scored = rm.score(model, held, "--combine", how, "--lambda", "2")
     found = []  # difference, lengths, group, place, annotator, strength

@@ -55,9 +55,9 @@ def test_a_project_becomes_a_reward_model(server, project, tmp_path):
     # what people say afterwards is not in the snapshot, and is evaluated by its group alone
     project.import_rows([{**row, "group": "somebody new"} for row in rm.rows(30, seed=6)])
     rm.run("eval", "--model", out, "--server-data", server.data, "--project", project.slug,
-           "--dtype", "fp32", status=1)
+           *rm.SCORING, status=1)
     got = json.loads(rm.run("eval", "--model", out, "--server-data", server.data, "--project",
-                            project.slug, "--skip-train-rows", "--json", "--dtype", "fp32").stdout)
+                            project.slug, "--skip-train-rows", "--json", *rm.SCORING).stdout)
     assert got["data"]["rows"] == 150 and got["data"]["left_out_because_trained"] == len(trained)
     assert got["accuracy"] >= 0.8 and got["pairs"] > 30
     names = {j["annotator"] for line in export(server, project).splitlines()
