@@ -17,6 +17,7 @@ static const Command commands[] = {
     {"train", train_command, "fit a reward model to preferences"},
     {"eval", evaluate_command, "say how good it is, on rows it has not seen"},
     {"score", score_command, "add scores to lines of answers"},
+    {"serve", serve_command, "give scores over HTTP, in the shapes of vLLM, Jina and OpenRLHF"},
 };
 
 static int print_help(FILE *out, int status)

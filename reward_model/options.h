@@ -59,6 +59,9 @@ typedef struct Options {
     /* the run */
     int64_t eval_every, early_stop, checkpoint_every;
     bool resume, overwrite;
+    /* the service */
+    const char *listen;
+    int64_t batch_rows, queue, timeout_s;
     /* results */
     int combine;
     double lambda;
