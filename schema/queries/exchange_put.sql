@@ -31,6 +31,8 @@
 -- $27 conversation ids that are known (a chat's own), or null
 -- $28 seconds of silence after which a conversation is over
 -- $29 hashes of the names that clients gave their conversations, or null
+-- $30 answers they go on from, where those are known (a chat's own), or null
+-- $31 true: of a round, whose impression is there and which has told what it says of earlier answers
 -- index: answer_turn
 -- Result: conversation_id; outcome done | unknown: the chain's past is not here, nothing was
 -- recorded; edited: the last answer in it is not one we gave, see candidate_id, nothing was recorded.
@@ -41,12 +43,13 @@ with asked as materialized (
                   $7::text[], $8::uuid[], $9::uuid[], $10::uuid[], $11::json[], $12::boolean[],
                   $13::smallint[], $14::text[], $15::text[], $16::json[], $17::uuid[], $18::text[],
                   $19::json[], $20::real[], $21::integer[], $22::integer[], $23::smallint[],
-                  $24::uuid[], $25::uuid[], $26::uuid[], $27::uuid[], $28::integer[], $29::uuid[])
+                  $24::uuid[], $25::uuid[], $26::uuid[], $27::uuid[], $28::integer[], $29::uuid[],
+                  $30::uuid[], $31::boolean[])
            with ordinality as a (project_id, id, impression_id, conversation_id, end_user_id, key_id,
                                  surface, turn_id, before_id, before_digest, messages, has_user,
                                  depth, model, content, message, digest, finish, detail, confidence,
                                  retry_s, follow_s, choice, signal_id, stop_id, overtaken_id,
-                                 known_id, session_s, named_id, place)),
+                                 known_id, session_s, named_id, known_parent_id, told, place)),
 parent as materialized (     -- the answer it goes on from: the latest of that text
     select a.place, p.*
       from asked a
@@ -54,8 +57,14 @@ parent as materialized (     -- the answer it goes on from: the latest of that t
            select id as answer_id, impression_id, conversation_id
              from answer
             where project_id = a.project_id and turn_id = a.before_id and digest = a.before_digest
-              and at > now() - make_interval(secs => a.follow_s)
-            order by id desc limit 1) p),
+              and a.known_parent_id is null and at > now() - make_interval(secs => a.follow_s)
+            order by id desc limit 1) p
+    union all
+    select a.place, p.*
+      from asked a
+     cross join lateral (
+           select id, impression_id, conversation_id
+             from answer where project_id = a.project_id and id = a.known_parent_id offset 0) p),
 lost as materialized (       -- no such answer: one of another text, or none at all
     select a.place, c.id as candidate_id
       from asked a
@@ -82,7 +91,7 @@ overtaken as materialized (  -- the client gave up, asked again, and the second 
             where project_id = a.project_id and turn_id = a.turn_id and impression_id is not null
               and id > a.id
             order by id limit 1) o
-     where a.finish = 'stopped' and a.retry_s > 0 and a.choice = 0),
+     where a.finish = 'stopped' and a.retry_s > 0 and a.choice = 0 and not a.told),
 rephrased as materialized (  -- the latest answer to another turn after the same answer
     select a.place, s.answer_id, s.impression_id
       from asked a
@@ -97,7 +106,20 @@ rephrased as materialized (  -- the latest answer to another turn after the same
                    order by id desc limit 1) r
             where t.project_id = a.project_id and t.parent_id = p.answer_id and t.id <> a.turn_id
             order by t.at desc limit 1) s
-     where a.has_user and not exists (select from retried r where r.place = a.place)),
+     where a.has_user and not exists (select from retried r where r.place = a.place)
+    union all                -- or to another first turn, where the conversation is known
+    select a.place, s.id, s.impression_id
+      from asked a
+     cross join lateral (
+           select r.id, r.impression_id
+             from answer r
+             join turn t on t.project_id = a.project_id and t.id = r.turn_id
+            where r.project_id = a.project_id and r.conversation_id = a.known_id
+              and r.impression_id is not null and r.id < a.id and r.turn_id <> a.turn_id
+              and t.parent_id is null
+            order by r.id desc limit 1) s
+     where a.known_id is not null and a.before_id is null and a.has_user
+       and not exists (select from retried r where r.place = a.place)),
 opened as materialized (     -- the person's latest conversation, while it stands at its first turn
     select a.place, o.*
       from asked a
@@ -121,7 +143,7 @@ opened as materialized (     -- the person's latest conversation, while it stand
 settled as materialized (
     select a.*, p.answer_id as parent_id,
            coalesce(a.known_id, p.conversation_id, r.conversation_id, a.conversation_id) as tree_id,
-           case when a.choice > 0 then null
+           case when a.choice > 0 or a.told or v.place is not null then null
                 when r.place is not null then 'retry'
                 when s.place is not null then 'rephrase'
                 when p.impression_id is not null and a.has_user then 'continue' end as signal,
@@ -131,6 +153,7 @@ settled as materialized (
       left join parent p on p.place = a.place
       left join retried r on r.place = a.place
       left join rephrased s on s.place = a.place
+      left join overtaken v on v.place = a.place -- who overtook it has told
      where not exists (select from lost l where l.place = a.place)),
 began as (
     insert into conversation (project_id, id, surface, end_user_id, named_id, key_id, confidence)
@@ -144,7 +167,7 @@ said as (
 shown as (
     insert into impression (project_id, id, surface, annotator_id, policy, propensity, at)
     select project_id, impression_id, surface, end_user_id, 'served', 1, now()
-      from settled where choice = 0),
+      from settled where choice = 0 and not told),
 answered as (
     insert into answer (project_id, id, turn_id, conversation_id, impression_id, model, content,
                         message, digest, finish, detail, xid)

@@ -138,6 +138,10 @@ void upstream_delete(Req *req);
 void openai_chat(Req *req);
 void openai_models(Req *req);
 
+/* ---- chat.c ---- */
+void chat_models(Req *req);
+void chat_message(Req *req);
+
 /* ---- health.c ---- */
 void health_live(Req *req);
 void health_ready(Req *req);

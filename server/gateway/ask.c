@@ -2,6 +2,8 @@
  */
 #include "internal.h"
 
+enum { SENT_BYTES_MAX = 33554432 }; /* a body that is written anew */
+
 /* The first not yet tried that serves the model and may be called; full tells that one may later.
  */
 static const ProjectUpstream *choose(Exchange *x, const Project *project, bool *served, bool *full)
@@ -37,20 +39,20 @@ static bool copy_upstream(Exchange *x, const ProjectUpstream *from)
     return x->upstream.name.ptr != NULL && x->upstream.url.ptr != NULL && x->there.ptr != NULL;
 }
 
-/* The body goes on as it came, byte for byte, unless the model has another name there. */
+/* The body goes on as it came, byte for byte, unless the model has another name there (or none of
+ * it came as bytes). */
 static bool body_for(Exchange *x)
 {
-    x->sent = x->req->body;
-    if (str_equal(x->there, x->model)) return true;
+    x->sent = x->text;
+    if (str_equal(x->there, x->model) && x->text.ptr != NULL) return true;
     json_t *body = json_copy(x->body);
     json_object_set_new(body, "model", json_stringn(x->there.ptr, x->there.len));
-    Buf text;
-    buf_init(&text, x->req->body.len * 2 + KiB(64));
-    json_put_value(&text, body);
-    x->sent = buf_ok(&text) ? arena_copy(&x->req->arena, buf_str(&text)) : (Str){NULL, 0};
-    buf_release(&text);
+    buf_release(&x->text_out);
+    buf_init(&x->text_out, SENT_BYTES_MAX);
+    json_put_value(&x->text_out, body);
     json_decref(body);
-    return x->sent.ptr != NULL;
+    x->sent = buf_str(&x->text_out);
+    return buf_ok(&x->text_out);
 }
 
 static bool call_server(Exchange *x, const UpstreamEvents *events)

@@ -1,8 +1,6 @@
 /* decode.c - what the gateway needs to know of a request; everything else is passed on unread. */
 #include "internal.h"
 
-#include "../base/clock.h"
-
 enum { MODEL_BYTES_MAX = 200, NAME_BYTES_MAX = 512 };
 
 /* In this order: the first that is given names the person, or the conversation. */
@@ -57,20 +55,20 @@ static bool speaker_read(Exchange *x)
     return x->speaker.anonymous.ptr != NULL;
 }
 
-static bool refuse(Exchange *x, const char *pointer, const char *reason)
+static bool refuse(Err *err, const char *pointer, const char *reason)
 {
-    reply_fail(x->req, ERR_invalid, pointer, "%s", reason);
+    *err = (Err){.code = ERR_invalid, .pointer = pointer, .detail = reason};
     return false;
 }
 
-static bool choices_read(Exchange *x)
+static bool choices_read(Exchange *x, Err *err)
 {
     const json_t *n = json_object_get(x->body, "n");
     json_int_t count = n == NULL || json_is_null(n) ? 1 : json_integer_value(n);
-    if (count < 1 || count > COLLECT_CHOICES_MAX) return refuse(x, "/n", "must be from 1 to 128");
+    if (count < 1 || count > COLLECT_CHOICES_MAX) return refuse(err, "/n", "must be from 1 to 128");
     x->choices = (int)count;
     x->answer_ids = arena_alloc(&x->req->arena, (size_t)count * sizeof *x->answer_ids);
-    if (x->answer_ids == NULL) return refuse(x, "/n", "is more than there is memory for");
+    if (x->answer_ids == NULL) return refuse(err, "/n", "is more than there is memory for");
     for (int i = 0; i < x->choices; i++) x->answer_ids[i] = uuid_new();
     return true;
 }
@@ -83,26 +81,26 @@ static bool may_store(const Exchange *x)
     return !str_is(header, "off") && !str_is(member, "off");
 }
 
-bool exchange_decode(Exchange *x)
+bool exchange_decode(Exchange *x, Err *err)
 {
-    Err err = {0};
-    x->arrived_us = clock_monotonic_us();
+    x->impression_id = uuid_new();
+    return choices_read(x, err) &&
+           thread_read(&x->thread, &x->speaker, json_object_get(x->body, "messages"),
+                       x->gateway->options.pseudonym_key, &x->req->arena, err);
+}
+
+bool exchange_decode_openai(Exchange *x, Err *err)
+{
     x->model = json_str(json_object_get(x->body, "model"));
     if (x->model.len == 0 || x->model.len > MODEL_BYTES_MAX) {
-        return refuse(x, "/model", "must be the name of a model, of 1 to 200 bytes");
+        return refuse(err, "/model", "must be the name of a model, of 1 to 200 bytes");
     }
     if (!json_is_array(json_object_get(x->body, "messages"))) {
-        return refuse(x, "/messages", "must be a list of messages");
+        return refuse(err, "/messages", "must be a list of messages");
     }
     x->stream = json_is_true(json_object_get(x->body, "stream"));
     x->store = may_store(x);
-    x->impression_id = uuid_new();
     x->conversation_id = uuid_new();
-    if (!choices_read(x) || !speaker_read(x)) return false;
-    if (thread_read(&x->thread, &x->speaker, json_object_get(x->body, "messages"),
-                    x->gateway->options.pseudonym_key, &x->req->arena, &err)) {
-        return true;
-    }
-    reply_error(x->req, &err);
-    return false;
+    if (!speaker_read(x)) return refuse(err, "", "needs more memory than there is");
+    return exchange_decode(x, err);
 }

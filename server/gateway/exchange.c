@@ -14,7 +14,10 @@ void exchange_end(Exchange *x)
     Req *req = x->req;
     assert(x->call == NULL && x->demo == NULL && x->commits_due == 0);
     x->gateway->exchanges--;
+    timer_clear(&x->view_timer);
     collect_release(&x->collect);
+    json_decref(x->made);
+    buf_release(&x->text_out);
     buf_release(&x->body_in);
     buf_release(&x->out);
     if (x->sse_open) sse_release(&x->sse);
@@ -26,7 +29,7 @@ void exchange_end(Exchange *x)
 void exchange_over(Exchange *x)
 {
     bool streaming = x->passing && !x->client_gone;
-    if (x->commits_due > 0 || x->commits_due > 0 || streaming) return;
+    if (x->commits_due > 0 || streaming) return;
     exchange_end(x);
 }
 
@@ -112,7 +115,8 @@ static void stream_begin(Exchange *x)
     exchange_name(x);
     buf_init(&x->out, REPLY_BYTES_MAX);
     const char *type = x->content_type.len > 0 ? x->content_type.ptr : "text/event-stream";
-    reply_stream(x->req, type, &stream);
+    if (x->shape->begin != NULL) x->shape->begin(x, &x->out);
+    reply_stream(x->req, x->shape->content_type != NULL ? x->shape->content_type : type, &stream);
 }
 
 /* ---- what comes from upstream ---- */
@@ -176,7 +180,8 @@ void exchange_answer(Exchange *x)
     x->ended = true;
     if (x->outcome != UPSTREAM_COMPLETE) {
         bool late = x->outcome == UPSTREAM_TIMED_OUT;
-        exchange_fail(x, late ? ERR_timeout : ERR_bad_gateway, NULL, x->why.ptr);
+        exchange_fail(x, late ? ERR_timeout : ERR_bad_gateway, NULL,
+                      x->shape->blind ? "the model server did not answer" : x->why.ptr);
         return;
     }
     bool answered =
@@ -216,13 +221,11 @@ const UpstreamEvents exchange_events = {on_head, on_data, on_done, NULL};
 
 static void stream_finish(Exchange *x)
 {
-    static const char lost[] =
-        "data: {\"error\":{\"message\":\"The answer could not be recorded; please try again.\","
-        "\"type\":\"server_error\",\"param\":null,\"code\":\"not_recorded\"}}\n\n";
+    timer_clear(&x->view_timer);
     x->finished = true;
     if (x->client_gone) return;
     if (x->commit_failed) {
-        buf_put_text(&x->out, lost);
+        x->shape->lost(x, &x->out);
     } else {
         x->shape->tail(x, &x->out);
     }
@@ -247,27 +250,18 @@ void exchange_recorded(Exchange *x)
     exchange_over(x);
 }
 
-void exchange_begin(Gateway *gateway, Req *req, const ExchangeShape *shape)
+Exchange *exchange_new(Gateway *gateway, Req *req, const ExchangeShape *shape)
 {
-    json_t *body = req_json(req);
-    if (body == NULL) return;
-    if (!json_is_object(body)) {
-        reply_fail(req, ERR_invalid, "", "the body must be a JSON object");
-        return;
-    }
     Exchange *x = calloc(1, sizeof *x);
     if (x == NULL) {
         reply_fail(req, ERR_unavailable, NULL, "out of memory");
-        return;
+        return NULL;
     }
-    *x = (Exchange){.gateway = gateway, .req = req, .shape = shape, .body = body};
-    if (!exchange_decode(x)) {
-        free(x);
-        return;
-    }
+    *x = (Exchange){.gateway = gateway, .req = req, .shape = shape, .store = true};
+    x->arrived_us = clock_monotonic_us();
     gateway->exchanges++;
     req_hold(req);
     req->state = x;
     req_watch(req, wait_gone);
-    exchange_ask(x);
+    return x;
 }

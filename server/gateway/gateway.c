@@ -20,6 +20,7 @@ Gateway *gateway_open(const GatewayOptions *options)
 void gateway_stop(Gateway *g)
 {
     g->closing = true;
+    timers_run(&g->timers, true); /* those who wait are told */
 }
 
 void gateway_close(Gateway *g)
@@ -36,17 +37,23 @@ int gateway_fd(const Gateway *g)
     return upstreams_fd(g->upstreams);
 }
 
-int gateway_timeout_ms(const Gateway *g)
+static int sooner(int a, int b)
 {
-    int a = upstreams_timeout_ms(g->upstreams), b = demo_timeout_ms(g->demos);
     if (a < 0) return b;
     return b < 0 || a < b ? a : b;
+}
+
+int gateway_timeout_ms(const Gateway *g)
+{
+    int timeout = sooner(upstreams_timeout_ms(g->upstreams), demo_timeout_ms(g->demos));
+    return sooner(timeout, timers_timeout_ms(&g->timers));
 }
 
 void gateway_pump(Gateway *g)
 {
     upstreams_pump(g->upstreams);
     demo_pump(g->demos);
+    timers_run(&g->timers, false);
 }
 
 bool gateway_idle(const Gateway *g)
@@ -57,9 +64,4 @@ bool gateway_idle(const Gateway *g)
 void gateway_forget(Gateway *g)
 {
     project_cache_clear(g->projects);
-}
-
-void gateway_chat(Gateway *g, Req *req)
-{
-    exchange_begin(g, req, &relay_shape);
 }

@@ -35,6 +35,11 @@ void gateway_chat(Gateway *gateway, Req *req);
 /* GET /openai/v1/models: what the upstreams are said to serve, asked of those that list none. */
 void gateway_models(Gateway *gateway, Req *req);
 
+/* The chat of the pages, for the caller's project and themselves; see README.
+ * GET /chat/models, POST /chat/messages (events), POST /chat/rounds, POST /chat/edits. */
+void gateway_names(Gateway *gateway, Req *req);
+void gateway_message(Gateway *gateway, Req *req);
+
 /* Secrets at rest: nonce and secretbox of an upstream's key. */
 enum { GATEWAY_KEY_BYTES_MAX = 4096 };
 

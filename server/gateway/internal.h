@@ -15,7 +15,9 @@
 #include "project.h"
 #include "sse.h"
 #include "thread.h"
+#include "timer.h"
 #include "upstream.h"
+#include "view.h"
 
 enum {
     REPLY_BYTES_MAX = 67108864, /* of a whole answer */
@@ -32,6 +34,7 @@ struct Gateway {
     Upstreams *upstreams;
     DemoCalls *demos;
     ProjectCache *projects;
+    TimerList timers;
     int exchanges; /* begun and not over */
     bool closing;  /* the database takes no statements any more */
 };
@@ -40,11 +43,15 @@ typedef struct Exchange Exchange;
 
 /* How what comes from upstream is passed on; a surface has one. */
 typedef struct ExchangeShape {
-    const char *surface; /* gateway | chat | arena */
+    const char *surface;      /* gateway | chat | arena */
+    bool blind;               /* nobody is told which model answered, nor what tells it */
+    const char *content_type; /* of a stream; NULL: as the model server says */
+    void (*begin)(Exchange *exchange, Buf *out); /* what a stream begins with; NULL: nothing */
     /* A complete event of the stream (data.ptr NULL: none in it) appended to out as the client gets
      * it. The end marker is held back by the exchange and given by `tail`. */
     void (*event)(Exchange *exchange, Str raw, Str data, Buf *out);
     void (*tail)(Exchange *exchange, Buf *out);
+    void (*lost)(Exchange *exchange, Buf *out); /* instead, when it could not be recorded */
     /* The whole answer, for a request that did not ask for a stream. */
     void (*whole)(Exchange *exchange);
 } ExchangeShape;
@@ -54,7 +61,10 @@ struct Exchange {
     Req *req;
     const ExchangeShape *shape;
     /* the request */
-    json_t *body; /* borrowed: the Req's */
+    json_t *body; /* borrowed: the Req's, or `made` */
+    Str text;     /* the same as bytes */
+    json_t *made; /* a body that the surface put together; NULL: none */
+    Buf text_out; /* bytes that are not the Req's */
     bool stream, store;
     Str model;
     Speaker speaker;
@@ -63,7 +73,10 @@ struct Exchange {
     Uuid *answer_ids;   /* choices asked for */
     int choices;
     Uuid impression_id, conversation_id;
-    bool conversation_known; /* given by the surface */
+    bool conversation_known; /* given by the surface, as the next three */
+    bool end_user_known, parent_known;
+    bool told; /* its impression is there, and what it says of earlier answers */
+    Uuid end_user_id, parent_id;
     int session_s;
     /* the call */
     int attempts;
@@ -85,6 +98,9 @@ struct Exchange {
     Buf out;  /* for the client */
     Str held; /* the end marker as received */
     bool sse_open, passing, ended, client_gone, paused, broken;
+    View view; /* chat, arena: what the page has of it */
+    Timer view_timer;
+    int64_t viewed_us;
     /* the record */
     int commits_due;
     int resends; /* unknown history, edits: each once */
@@ -92,8 +108,8 @@ struct Exchange {
 };
 
 /* ---- exchange.c ---- */
-/* Takes the request: body is its parsed JSON. Answers errors itself. */
-void exchange_begin(Gateway *gateway, Req *req, const ExchangeShape *shape);
+/* One that does nothing yet. NULL: the error has been sent. It is ended by exchange_over. */
+MUST_CHECK Exchange *exchange_new(Gateway *gateway, Req *req, const ExchangeShape *shape);
 /* Answers with an error, and ends it. */
 void exchange_fail(Exchange *exchange, ErrCode code, const char *pointer, const char *why);
 /* Frees it when it is over: answered (or nobody waits for the answer), and the record stands. */
@@ -114,15 +130,23 @@ void exchange_end(Exchange *exchange);
 void exchange_ask(Exchange *exchange);
 
 /* ---- decode.c ---- */
-/* Reads what the gateway needs of the body into the exchange; false: the error has been sent. */
-MUST_CHECK bool exchange_decode(Exchange *exchange);
+/* Reads the choices asked for and makes their ids, and the places of the messages in a conversation
+ * of exchange->speaker. False with err. */
+MUST_CHECK bool exchange_decode(Exchange *exchange, Err *err);
+/* The same for a request as OpenAI's clients make it, model and speaker too; takes exchange->body.
+ */
+MUST_CHECK bool exchange_decode_openai(Exchange *exchange, Err *err);
 
 /* ---- record.c ---- */
 /* Sends the statements that record the exchange; exchange_recorded when they are through. */
 void exchange_record(Exchange *exchange);
+/* How the answer ended, as the model server says, or what happened to it here. */
+Str exchange_finish(const Exchange *exchange, const Choice *choice);
 
-/* ---- relay.c ---- */
-extern const ExchangeShape relay_shape;
+/* ---- models.c ---- */
+/* Calls done once, with the names (an object, borrowed) or with err; perhaps before it returns. */
+typedef void (*ModelsDone)(void *context, json_t *names, const Err *err);
+void models_list(Gateway *gateway, Req *req, ModelsDone done, void *context);
 
 /* ---- similar.c ---- */
 /* Share of words that two texts have in common, 0 to 1 (Dice's coefficient over their words). */

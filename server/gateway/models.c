@@ -1,4 +1,4 @@
-/* models.c - GET /models: the names that a project's upstreams take, as OpenAI lists them.
+/* models.c - the names that a project's upstreams take, for GET /models and for the chat.
  * Upstreams that were given no names are asked for theirs; one that does not answer adds nothing.
  */
 #include "internal.h"
@@ -13,6 +13,8 @@ typedef struct Listing {
     Req *req;
     json_t *names; /* an object: each name once, its value the upstream */
     int waiting;   /* answers, and one for the beginning itself */
+    ModelsDone done;
+    void *context;
 } Listing;
 
 typedef struct Asked {
@@ -22,29 +24,18 @@ typedef struct Asked {
     int status;
 } Asked;
 
-static void answer(Listing *listing)
+static void finish(Listing *listing, const Err *err)
 {
-    const char *name;
-    json_t *owner;
-    Buf out;
-    if (--listing->waiting > 0) return;
-    buf_init(&out, MODELS_BYTES_MAX * 2);
-    buf_put_text(&out, "{\"object\":\"list\",\"data\":[");
-    json_object_foreach(listing->names, name, owner)
-    {
-        if (out.data[out.len - 1] != '[') buf_put_char(&out, ',');
-        buf_put_text(&out, "{\"id\":");
-        json_put_text(&out, str_from(name));
-        buf_put_text(&out, ",\"object\":\"model\",\"created\":0,\"owned_by\":");
-        json_put_text(&out, json_str(owner));
-        buf_put_char(&out, '}');
-    }
-    buf_put_text(&out, "]}");
-    reply_json(listing->req, 200, &out);
+    listing->done(listing->context, err == NULL ? listing->names : NULL, err);
     json_decref(listing->names);
     listing->gateway->exchanges--;
     req_release(listing->req);
     free(listing);
+}
+
+static void answer(Listing *listing)
+{
+    if (--listing->waiting == 0) finish(listing, NULL);
 }
 
 static void add_name(Listing *listing, Str name, Str owner)
@@ -142,16 +133,12 @@ static void config_read(void *context, const Rows *rows, const Err *err)
         answer(listing);
         return;
     }
-    reply_error(req, err != NULL ? err : &wrong);
-    json_decref(listing->names);
-    listing->gateway->exchanges--;
-    req_release(req);
-    free(listing);
+    finish(listing, err != NULL ? err : &wrong);
 }
 
-void gateway_models(Gateway *gateway, Req *req)
+void models_list(Gateway *gateway, Req *req, ModelsDone done, void *context)
 {
-    Err err = {0};
+    Err err = {.code = ERR_unavailable, .detail = "out of memory"};
     DbParam id = db_int(req->caller.project_id);
     Listing *listing = calloc(1, sizeof *listing);
     json_t *names = json_object();
@@ -159,10 +146,70 @@ void gateway_models(Gateway *gateway, Req *req)
         !db_send(gateway->options.db, SQL_gateway_config, &id, 1, config_read, listing, &err)) {
         free(listing);
         json_decref(names);
-        reply_fail(req, ERR_unavailable, NULL, "the models cannot be listed now");
+        done(context, NULL, &err);
         return;
     }
-    *listing = (Listing){gateway, req, names, 1};
+    *listing = (Listing){gateway, req, names, 1, done, context};
     gateway->exchanges++;
     req_hold(req);
+}
+
+/* ---- as OpenAI lists them ---- */
+
+static void reply_list(void *context, json_t *names, const Err *err)
+{
+    Req *req = context;
+    const char *name;
+    json_t *owner;
+    Buf out;
+    if (err != NULL) {
+        reply_error(req, err);
+        return;
+    }
+    buf_init(&out, MODELS_BYTES_MAX * 2);
+    buf_put_text(&out, "{\"object\":\"list\",\"data\":[");
+    json_object_foreach(names, name, owner)
+    {
+        if (out.data[out.len - 1] != '[') buf_put_char(&out, ',');
+        buf_put_text(&out, "{\"id\":");
+        json_put_text(&out, str_from(name));
+        buf_put_text(&out, ",\"object\":\"model\",\"created\":0,\"owned_by\":");
+        json_put_text(&out, json_str(owner));
+        buf_put_char(&out, '}');
+    }
+    buf_put_text(&out, "]}");
+    reply_json(req, 200, &out);
+}
+
+void gateway_models(Gateway *gateway, Req *req)
+{
+    models_list(gateway, req, reply_list, req);
+}
+
+/* ---- as the chat takes them ---- */
+
+static void reply_names(void *context, json_t *names, const Err *err)
+{
+    Req *req = context;
+    const char *name;
+    json_t *owner;
+    Buf out;
+    if (err != NULL) {
+        reply_error(req, err);
+        return;
+    }
+    buf_init(&out, MODELS_BYTES_MAX * 2);
+    buf_put_text(&out, "{\"models\":[");
+    json_object_foreach(names, name, owner)
+    {
+        if (out.data[out.len - 1] != '[') buf_put_char(&out, ',');
+        json_put_text(&out, str_from(name));
+    }
+    buf_put_format(&out, "],\"arena\":%s}", json_object_size(names) >= 2 ? "true" : "false");
+    reply_json(req, 200, &out);
+}
+
+void gateway_names(Gateway *gateway, Req *req)
+{
+    models_list(gateway, req, reply_names, req);
 }

@@ -74,8 +74,7 @@ static Str detail_text(Exchange *x)
     return text;
 }
 
-/* How the answer ended, as the model server says, or what happened to it here. */
-static Str finish_of(const Exchange *x, const Choice *choice)
+Str exchange_finish(const Exchange *x, const Choice *choice)
 {
     bool said = choice->finish[0] != '\0';
     if (x->client_gone && !said) return STR("stopped");
@@ -100,6 +99,12 @@ static double confidence_of(const Exchange *x)
 {
     if (x->thread.named) return 1;
     return x->thread.follows ? 0.8 : 0.6;
+}
+
+static DbParam end_user(const Exchange *x)
+{
+    if (x->end_user_known) return db_uuid(x->end_user_id);
+    return x->thread.named ? db_uuid(x->thread.speaker_id) : db_null();
 }
 
 static bool may_follow(const Exchange *x)
@@ -137,7 +142,7 @@ static bool send_edit(Exchange *x, const Rows *rows)
         db_uuid(rows_uuid(rows, 0, rows_column(rows, "candidate_id"))),
         db_text(said),
         db_uuid(x->thread.before_digest),
-        x->thread.named ? db_uuid(x->thread.speaker_id) : db_null(),
+        end_user(x),
         db_uuid(uuid_new()),
         db_real(kept),
         db_real(confidence_of(x)),
@@ -209,6 +214,11 @@ static void recorded(void *context, const Rows *rows, const Err *err)
         if (!send_regroup(x, rows)) commit_done(x);
         return;
     }
+    if (x->conversation_known) { /* the page named an answer that is not there any more */
+        x->commit_failed = true;
+        commit_done(x);
+        return;
+    }
     x->resends++;
     if (str_is(outcome, "edited") && send_edit(x, rows)) return;
     x->resends = RESENDS_MAX; /* the chain's past is unknown: all of it becomes this turn */
@@ -240,7 +250,7 @@ static bool send_choice(Exchange *x, int index, DbDone done)
         db_uuid(x->answer_ids[index]),
         db_uuid(x->impression_id),
         db_uuid(x->conversation_id),
-        x->thread.named ? db_uuid(x->thread.speaker_id) : db_null(),
+        end_user(x),
         x->req->caller.is_key ? db_uuid(x->req->caller.id) : db_null(),
         db_text(str_from(x->shape->surface)),
         db_uuid(x->thread.turn_id),
@@ -253,7 +263,7 @@ static bool send_choice(Exchange *x, int index, DbDone done)
         db_text(plain),
         db_text(more),
         db_uuid(digest),
-        db_text(finish_of(x, choice)),
+        db_text(exchange_finish(x, choice)),
         db_text(detail_text(x)),
         db_real(confidence_of(x)),
         db_int(retry_seconds(x)),
@@ -265,6 +275,8 @@ static bool send_choice(Exchange *x, int index, DbDone done)
         known ? db_uuid(x->conversation_id) : db_null(),
         db_int(x->session_s > 0 ? x->session_s : 1),
         x->speaker.conversation.len > 0 ? db_uuid(x->thread.conversation_id) : db_null(),
+        x->parent_known ? db_uuid(x->parent_id) : db_null(),
+        db_bool(x->told),
     };
     return db_send(x->gateway->options.db, SQL_exchange_put, params, LEN(params), done, x, &err);
 }
