@@ -135,7 +135,7 @@ begin
     return total;
 end $$;
 
-CREATE FUNCTION public.erase_user(project integer, people uuid[], person text, audit_id uuid, actor_name text) RETURNS TABLE(conversations bigint, answers bigint, comments bigint, prompts bigint, snapshots bigint)
+CREATE FUNCTION public.erase_user(project integer, people uuid[], names text[], audit_id uuid, actor_name text) RETURNS TABLE(conversations bigint, answers bigint, comments bigint, prompts bigint, snapshots bigint)
     LANGUAGE plpgsql
     SET "aileron.erasing" TO 'on'
     AS $$
@@ -156,7 +156,7 @@ begin
     comments := comments + judged;
     -- imported and drawn texts of theirs: rows whose split group is the person
     select coalesce(array_agg(p.id), '{}') into grouped from prompt p
-     where p.project_id = project and p.group_name = person and p.messages is not null;
+     where p.project_id = project and p.group_name = any (names) and p.messages is not null;
     update completion k set content = null, metadata = null
      where k.project_id = project and k.prompt_id = any (grouped);
     update prompt p set messages = null where p.project_id = project and p.id = any (grouped);
@@ -641,6 +641,19 @@ CREATE TABLE public.answer (
     at timestamp with time zone DEFAULT now() NOT NULL
 );
 
+CREATE TABLE public.arena_round (
+    project_id integer NOT NULL,
+    id uuid NOT NULL,
+    conversation_id uuid NOT NULL,
+    turn_id uuid NOT NULL,
+    impression_id uuid NOT NULL,
+    models text[] NOT NULL,
+    answer_ids uuid[] NOT NULL,
+    vote_id uuid,
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT arena_round_slots_valid CHECK (((cardinality(models) = 2) AND (cardinality(answer_ids) = 2)))
+);
+
 CREATE TABLE public.assignment (
     project_id integer NOT NULL,
     annotator_id uuid NOT NULL,
@@ -705,7 +718,8 @@ CREATE TABLE public.conversation (
     named_id uuid,
     key_id uuid,
     confidence real NOT NULL,
-    at timestamp with time zone DEFAULT now() NOT NULL
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    ended_at timestamp with time zone
 );
 
 CREATE TABLE public.feedback (
@@ -896,6 +910,9 @@ ALTER TABLE ONLY public.answer
 ALTER TABLE ONLY public.api_key
     ADD CONSTRAINT api_key_pkey PRIMARY KEY (project_id, id);
 
+ALTER TABLE ONLY public.arena_round
+    ADD CONSTRAINT arena_round_pkey PRIMARY KEY (project_id, id);
+
 ALTER TABLE ONLY public.assignment
     ADD CONSTRAINT assignment_pkey PRIMARY KEY (project_id, annotator_id, comparison_id);
 
@@ -988,6 +1005,8 @@ CREATE INDEX answer_turn ON public.answer USING btree (project_id, turn_id, id);
 CREATE INDEX api_key_id ON public.api_key USING btree (id);
 
 CREATE UNIQUE INDEX api_key_token ON public.api_key USING btree (token_hash);
+
+CREATE INDEX arena_round_conversation ON public.arena_round USING btree (project_id, conversation_id, id);
 
 CREATE INDEX assignment_expiry ON public.assignment USING btree (expires_at) WHERE (state = 'leased'::text);
 

@@ -49,7 +49,7 @@ may()
     base) echo ;;
     stats | http | db) echo base ;;
     formats) echo base db ;; # reads rows of a result, sends batches
-    gateway) echo base db http ;;
+    gateway) echo base db formats http ;;
     api) echo base db formats gateway http stats . ;;
     cli) echo api base db formats gateway http stats . ;;
     .) echo api base cli db formats gateway http stats ;;

@@ -218,7 +218,7 @@ begin
     return next;
 end $$;
 
-create function erase_user(project integer, people uuid[], person text, audit_id uuid,
+create function erase_user(project integer, people uuid[], names text[], audit_id uuid,
                            actor_name text)
 returns table (conversations bigint, answers bigint, comments bigint, prompts bigint,
                snapshots bigint)
@@ -240,7 +240,7 @@ begin
     comments := comments + judged;
     -- imported and drawn texts of theirs: rows whose split group is the person
     select coalesce(array_agg(p.id), '{}') into grouped from prompt p
-     where p.project_id = project and p.group_name = person and p.messages is not null;
+     where p.project_id = project and p.group_name = any (names) and p.messages is not null;
     update completion k set content = null, metadata = null
      where k.project_id = project and k.prompt_id = any (grouped);
     update prompt p set messages = null where p.project_id = project and p.id = any (grouped);

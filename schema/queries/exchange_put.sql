@@ -83,14 +83,27 @@ retried as materialized (    -- the answer that was last shown for the very same
               and id < a.id
             order by id desc limit 1) r
      where a.choice = 0 and r.at > now() - make_interval(secs => a.retry_s)),
-overtaken as materialized (  -- the client gave up, asked again, and the second request came here first
+overtaken as materialized (  -- the client gave up and asked again, or otherwise: that came here first
     select a.place, o.*
       from asked a
+      left join parent p on p.place = a.place
      cross join lateral (
-           select id as answer_id from answer
-            where project_id = a.project_id and turn_id = a.turn_id and impression_id is not null
-              and id > a.id
-            order by id limit 1) o
+           (select id as answer_id, 'retry' as signal
+              from answer
+             where project_id = a.project_id and turn_id = a.turn_id and impression_id is not null
+               and id > a.id
+             order by id limit 1)
+           union all
+           (select r.id, 'rephrase'
+              from turn t
+             cross join lateral (
+                   select id from answer
+                    where project_id = a.project_id and turn_id = t.id
+                      and impression_id is not null and id > a.id
+                    order by id limit 1) r
+             where t.project_id = a.project_id and t.parent_id = p.answer_id and t.id <> a.turn_id
+             order by t.at limit 1)
+           limit 1) o
      where a.finish = 'stopped' and a.retry_s > 0 and a.choice = 0 and not a.told),
 rephrased as materialized (  -- the latest answer to another turn after the same answer
     select a.place, s.answer_id, s.impression_id
@@ -186,7 +199,7 @@ told as (
            (select ledger_xid()), now()
       from settled where finish = 'stopped' and choice = 0
     union all
-    select s.project_id, s.overtaken_id, s.impression_id, s.end_user_id, 'retry',
+    select s.project_id, s.overtaken_id, s.impression_id, s.end_user_id, o.signal,
            jsonb_build_object('answer', s.id, 'by', o.answer_id, 'confidence', s.confidence),
            s.surface, (select ledger_xid()), now()
       from settled s join overtaken o on o.place = s.place)

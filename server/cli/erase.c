@@ -4,51 +4,78 @@
 #include "common.h"
 
 #include <stdio.h>
+#include "../formats/identity.h"
 #include "../gateway/thread.h"
 #include "../keys.h"
 
 enum { PEOPLE_BYTES_MAX = 4096 };
 
-static void put_id(Buf *out, Uuid id)
+/* Everything the person may be known by, as array literals: ids, and the groups made of them. */
+typedef struct Person {
+    Buf ids, groups;
+    uint8_t key[CRYPTO_KEY_BYTES];
+} Person;
+
+static void add_id(Person *person, Uuid id)
 {
-    char text[UUID_CHARS + 1];
+    char text[UUID_CHARS + 1], group[CRYPTO_PSEUDONYM_CHARS + 1];
     uuid_write(id, text);
-    if (out->len > 1) buf_put_char(out, ',');
-    buf_put_text(out, text);
+    annotator_pseudonym(group, id, (Str){NULL, 0}, person->key);
+    if (person->ids.len > 1) buf_put_char(&person->ids, ',');
+    buf_put_text(&person->ids, text);
+    buf_put_format(&person->groups, ",%s", group);
 }
 
-/* Every id the person may be known by, as an array literal. */
-static bool find_person(Cli *cli, int64_t project, const char *name, Str *out)
+/* The name as an element of an array literal. */
+static void add_name(Person *person, const char *name)
+{
+    buf_put_char(&person->groups, '"');
+    for (; *name != '\0'; name++) {
+        if (*name == '"' || *name == '\\') buf_put_char(&person->groups, '\\');
+        buf_put_char(&person->groups, *name);
+    }
+    buf_put_char(&person->groups, '"');
+}
+
+static bool find_person(Cli *cli, int64_t project, const char *name, Person *person)
 {
     Keys keys;
     Rows *rows = NULL;
-    Buf ids;
     const DbParam params[] = {db_int(project), db_text(str_from(name))};
     if (!keys_load(&keys, cli->config.data, &cli->arena, &cli->err)) return false;
-    if (!cli_query(cli, SQL_person_find, params, LEN(params), &rows)) return false;
-    buf_init(&ids, PEOPLE_BYTES_MAX);
-    buf_put_char(&ids, '{');
-    put_id(&ids, thread_user_id(project, str_from(name), keys.pseudonym));
-    for (int row = 0; row < rows_count(rows); row++) put_id(&ids, rows_uuid(rows, row, 0));
-    buf_put_char(&ids, '}');
-    *out = buf_ok(&ids) ? arena_copy(&cli->arena, buf_str(&ids)) : (Str){NULL, 0};
-    rows_release(rows);
-    buf_release(&ids);
+    memcpy(person->key, keys.pseudonym, sizeof person->key);
     crypto_wipe(&keys, sizeof keys);
-    return out->ptr != NULL || err_set(&cli->err, &cli->arena, ERR_internal, NULL, "out of memory");
+    if (!cli_query(cli, SQL_person_find, params, LEN(params), &rows)) return false;
+    buf_init(&person->ids, PEOPLE_BYTES_MAX);
+    buf_init(&person->groups, PEOPLE_BYTES_MAX);
+    buf_put_char(&person->ids, '{');
+    buf_put_char(&person->groups, '{');
+    add_name(person, name);
+    add_id(person, thread_user_id(project, str_from(name), person->key));
+    for (int row = 0; row < rows_count(rows); row++) add_id(person, rows_uuid(rows, row, 0));
+    buf_put_char(&person->ids, '}');
+    buf_put_char(&person->groups, '}');
+    rows_release(rows);
+    return (buf_ok(&person->ids) && buf_ok(&person->groups)) ||
+           err_set(&cli->err, &cli->arena, ERR_too_large, NULL, "the name is too long");
 }
 
 static int erase(Cli *cli, const char *slug, const char *name, bool json)
 {
     int64_t project = 0;
     Rows *rows = NULL;
-    Str people;
+    Person person = {0};
     if (!cli_connect(cli)) return CLI_FAILED;
-    if (!cli_project(cli, slug, &project) || !find_person(cli, project, name, &people))
+    if (!cli_project(cli, slug, &project) || !find_person(cli, project, name, &person))
         return cli_fail(cli);
-    const DbParam params[] = {db_int(project), db_text(people), db_text(str_from(name)),
-                              db_uuid(uuid_new()), db_text(STR("command line"))};
-    if (!cli_query(cli, SQL_erase_user, params, LEN(params), &rows)) return cli_fail(cli);
+    const DbParam params[] = {db_int(project), db_text(buf_str(&person.ids)),
+                              db_text(buf_str(&person.groups)), db_uuid(uuid_new()),
+                              db_text(STR("command line"))};
+    bool ok = cli_query(cli, SQL_erase_user, params, LEN(params), &rows);
+    buf_release(&person.ids);
+    buf_release(&person.groups);
+    crypto_wipe(person.key, sizeof person.key);
+    if (!ok) return cli_fail(cli);
     if (json) {
         Buf out = cli_buf();
         rows_put_object(&out, rows, 0);

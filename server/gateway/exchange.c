@@ -7,6 +7,8 @@
 #include "../base/clock.h"
 #include "../base/metrics.h"
 
+enum { GONE_SETTLE_US = 500000 };
+
 /* ---- the end ---- */
 
 void exchange_end(Exchange *x)
@@ -78,6 +80,24 @@ static void call_drop(Exchange *x)
     x->demo = NULL;
 }
 
+static void record_late(void *context)
+{
+    exchange_record(context);
+}
+
+/* Who gives up often asks again at once, and that request may be recorded in the same moment:
+ * neither would see the other. So this waits a little; nobody else does. Pages know their turns by
+ * id. */
+static void record_gone(Exchange *x)
+{
+    if (strcmp(x->shape->surface, "gateway") != 0) {
+        exchange_record(x);
+        return;
+    }
+    timer_set(&x->gateway->timers, &x->late_timer, clock_monotonic_us() + GONE_SETTLE_US,
+              record_late, x);
+}
+
 /* The client has been served, or went away: then the model server is told to stop, and what it said
  * so far is recorded. */
 static void stream_close(void *context)
@@ -87,7 +107,7 @@ static void stream_close(void *context)
     if (!x->ended) {
         x->ended = true;
         call_drop(x);
-        exchange_record(x);
+        record_gone(x);
         return;
     }
     exchange_over(x);
@@ -103,7 +123,7 @@ static void wait_gone(Req *req)
     if (x->ended || !asked) return; /* a statement is under way, and will find nobody to answer */
     x->ended = true;
     call_drop(x);
-    exchange_record(x);
+    record_gone(x);
 }
 
 static void stream_begin(Exchange *x)
@@ -235,6 +255,7 @@ static void stream_finish(Exchange *x)
 void exchange_recorded(Exchange *x)
 {
     bool answered = x->acknowledged || x->client_gone;
+    if (!answered && !x->commit_failed) pair_draw(x);
     if (answered) {
         x->finished = true;
     } else if (x->passing) {

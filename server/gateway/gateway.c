@@ -27,6 +27,7 @@ void gateway_close(Gateway *g)
 {
     if (g == NULL) return;
     upstreams_close(g->upstreams);
+    pairs_close(g);
     demo_calls_close(g->demos);
     project_cache_free(g->projects);
     free(g);

@@ -39,6 +39,8 @@ void gateway_models(Gateway *gateway, Req *req);
  * GET /chat/models, POST /chat/messages (events), POST /chat/rounds, POST /chat/edits. */
 void gateway_names(Gateway *gateway, Req *req);
 void gateway_message(Gateway *gateway, Req *req);
+void gateway_round(Gateway *gateway, Req *req);
+void gateway_edit(Gateway *gateway, Req *req);
 
 /* Secrets at rest: nonce and secretbox of an upstream's key. */
 enum { GATEWAY_KEY_BYTES_MAX = 4096 };

@@ -29,6 +29,8 @@ enum {
     NAMED_FOLLOW_S = 31536000, /* a named conversation may rest for a year */
 };
 
+typedef struct Draw Draw; /* a second answer under way: pair.c */
+
 struct Gateway {
     GatewayOptions options;
     Upstreams *upstreams;
@@ -36,6 +38,7 @@ struct Gateway {
     ProjectCache *projects;
     TimerList timers;
     int exchanges; /* begun and not over */
+    Draw *draws;   /* newest first */
     bool closing;  /* the database takes no statements any more */
 };
 
@@ -100,6 +103,7 @@ struct Exchange {
     bool sse_open, passing, ended, client_gone, paused, broken;
     View view; /* chat, arena: what the page has of it */
     Timer view_timer;
+    Timer late_timer; /* the record of one whose client has gone */
     int64_t viewed_us;
     /* the record */
     int commits_due;
@@ -142,6 +146,11 @@ MUST_CHECK bool exchange_decode_openai(Exchange *exchange, Err *err);
 void exchange_record(Exchange *exchange);
 /* How the answer ended, as the model server says, or what happened to it here. */
 Str exchange_finish(const Exchange *exchange, const Choice *choice);
+
+/* ---- pair.c ---- */
+/* With the project's probability, draws a second answer to the recorded exchange. */
+void pair_draw(Exchange *exchange);
+void pairs_close(Gateway *gateway);
 
 /* ---- models.c ---- */
 /* Calls done once, with the names (an object, borrowed) or with err; perhaps before it returns. */

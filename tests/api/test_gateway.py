@@ -477,3 +477,28 @@ def test_the_demo_upstream_answers_from_the_projects_own_completions(server):
     assert "demo" in [model["id"] for model in gate.server.client(gate.key)
                       .raw("GET", "/openai/v1/models").expect(200).json()["data"]]
     gate.say("Something else", model="demo", user="x")
+
+
+def test_a_share_of_requests_becomes_pairs_for_annotators(server, models):
+    gate = Gate(server, models.url, pair_share=1, pair_model="say:Another answer altogether")
+    for number in range(6):
+        gate.say(f"Question {number} of real traffic", user=f"u{number}")
+    gate.ask("with tools", "tools", user="t")
+    wait_until(lambda: gate.project.progress()["comparisons"]["total"] == 6, 15, "the pairs")
+    rows = [row for row in gate.project.export_rows(source="explicit") if row["tags"]]
+    for row in rows:
+        assert row["tags"] == ["gateway"] and row["metadata"]["policy"] == "pair-share"
+        assert row["metadata"]["propensity"] == 1
+        assert [c["content"] for c in row["completions"]] == [
+            "You said: " + row["prompt"][0]["content"], "Another answer altogether"]
+        assert [c["model"] for c in row["completions"]] == ["echo", "say:Another answer altogether"]
+    assert len(gate.project.leases(gate.project.client("annotator"), 10)) == 6
+    # another temperature of the same model, where no other is named
+    same = Gate(server, models.url, pair_share=1)
+    same.say("One question", model="count", user="u", temperature=0.1, seed=7)
+    wait_until(lambda: same.project.progress()["comparisons"]["total"] == 1, 15, "the pair")
+    assert models.requests[-1]["body"]["temperature"] == 1.0
+    assert "seed" not in models.requests[-1]["body"]
+    none = Gate(server, models.url)
+    none.say("No pair of this", user="u")
+    assert none.project.progress()["comparisons"]["total"] == 0
