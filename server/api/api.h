@@ -131,6 +131,7 @@ void snapshot_verify(Req *req);
 void label_list(Req *req);
 void stats_conversations(Req *req);
 void event_create(Req *req);
+void event_create_own(Req *req);
 void feedback_create(Req *req);
 void upstream_list(Req *req);
 void upstream_create(Req *req);
@@ -141,6 +142,12 @@ void openai_models(Req *req);
 /* ---- chat.c ---- */
 void chat_models(Req *req);
 void chat_message(Req *req);
+void chat_edit(Req *req);
+void chat_round(Req *req);
+void chat_vote(Req *req);
+void chat_end(Req *req);
+void chat_list(Req *req);
+void chat_show(Req *req);
 
 /* ---- health.c ---- */
 void health_live(Req *req);

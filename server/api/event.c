@@ -136,8 +136,7 @@ static void accepted(Req *req, const Rows *rows)
     reply_json(req, 200, &out);
 }
 
-/* POST /events - from pages of other origins, too: only a key counts here, never a cookie. */
-void event_create(Req *req)
+static void batch_create(Req *req)
 {
     json_t *events = NULL, *item;
     size_t i;
@@ -148,7 +147,7 @@ void event_create(Req *req)
                                  .required = REQUIRED,
                                  .min = 1,
                                  .max = EVENTS_MAX}};
-    if (!has_project(req) || !req_decode(req, fields, LEN(fields))) return;
+    if (!req_decode(req, fields, LEN(fields))) return;
     Buf batch;
     buf_init(&batch, BATCH_BYTES_MAX);
     buf_put_char(&batch, '[');
@@ -170,6 +169,18 @@ void event_create(Req *req)
     }
     buf_put_char(&batch, ']');
     send_batch(req, &batch, accepted);
+}
+
+/* POST /events - from pages of other origins, too: only a key counts here, never a cookie. */
+void event_create(Req *req)
+{
+    if (has_project(req)) batch_create(req);
+}
+
+/* POST /projects/{slug}/events - of our own pages; members tell of their own conversations only. */
+void event_create_own(Req *req)
+{
+    batch_create(req);
 }
 
 static void recorded(Req *req, const Rows *rows)

@@ -268,6 +268,6 @@ void markdown_put_json(Buf *out, Str text)
         buf_clear(&html);
         put_plain(&html, text);
     }
-    json_put_text(out, buf_ok(&html) ? buf_str(&html) : STR(""));
+    json_put_text(out, buf_ok(&html) && html.len > 0 ? buf_str(&html) : STR(""));
     buf_release(&html);
 }

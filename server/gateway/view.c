@@ -3,7 +3,7 @@
 
 #include "../base/markdown.h"
 
-enum { FENCE_MIN = 3, LIST_DIGITS_MAX = 9 };
+enum { FENCE_MIN = 3, LIST_DIGITS_MAX = 9, LINE_BEGIN_BYTES = LIST_DIGITS_MAX + 2 };
 
 static size_t run_of(Str line, char c)
 {
@@ -52,6 +52,16 @@ static void fence_open(View *view, Str line)
     view->fence_length = n;
 }
 
+/* A line that is not blank begins at `at`: is what was before it finished? */
+static void begin_line(View *view, Str line, size_t at)
+{
+    bool indented = line.ptr[0] == ' ' || line.ptr[0] == '\t';
+    bool belongs = indented || (view->list && begins_list(line));
+    if (!view->begun || !view->blank || belongs) return;
+    view->cut = at;
+    view->begun = false;
+}
+
 static void take_line(View *view, Str line, size_t at)
 {
     if (view->fence_length > 0) {
@@ -62,14 +72,8 @@ static void take_line(View *view, Str line, size_t at)
         view->blank = true;
         return;
     }
-    bool list = begins_list(unindented(line));
-    bool indented = line.ptr[0] == ' ' || line.ptr[0] == '\t';
-    bool belongs = indented || (view->list && list);
-    if (view->begun && view->blank && !belongs) {
-        view->cut = at;
-        view->begun = false;
-    }
-    if (!view->begun) view->list = list;
+    begin_line(view, line, at);
+    if (!view->begun) view->list = begins_list(unindented(line));
     view->begun = true;
     view->blank = false;
     fence_open(view, line);
@@ -83,6 +87,10 @@ void view_scan(View *view, Str text)
         size_t at = view->scanned;
         view->scanned = (size_t)(end - text.ptr) + 1;
         take_line(view, (Str){text.ptr + at, view->scanned - 1 - at}, at);
+    }
+    Str line = str_skip(text, view->scanned); /* a paragraph is one line: its beginning tells */
+    if (view->fence_length == 0 && line.len >= LINE_BEGIN_BYTES && !is_blank(line)) {
+        begin_line(view, line, view->scanned);
     }
 }
 
