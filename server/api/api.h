@@ -127,7 +127,7 @@ void snapshot_list(Req *req);
 void snapshot_create(Req *req);
 void snapshot_verify(Req *req);
 
-/* ---- openai.c, upstream.c, event.c, label.c: the gateway and what comes of it ---- */
+/* ---- openai.c, upstream.c, event.c, label.c, chat.c: the gateway and what comes of it ---- */
 void label_list(Req *req);
 void stats_conversations(Req *req);
 void event_create(Req *req);
@@ -138,8 +138,6 @@ void upstream_create(Req *req);
 void upstream_delete(Req *req);
 void openai_chat(Req *req);
 void openai_models(Req *req);
-
-/* ---- chat.c ---- */
 void chat_models(Req *req);
 void chat_message(Req *req);
 void chat_edit(Req *req);
@@ -155,8 +153,7 @@ void health_ready(Req *req);
 void health_metrics(Req *req);
 void openapi_show(Req *req);
 
-/* ---- upkeep.c ---- */
-void upkeep_tick(
-    Worker *worker); /* worker 0, about once a second: leases that ran out, partitions */
+/* ---- upkeep.c: worker 0, about once a second: leases that ran out, partitions ---- */
+void upkeep_tick(Worker *worker);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "../api/transfer.h"
 #include "../formats/demo.h"
+#include "../gateway/target.h"
 
 static const char settings[] =
     "{\"instructions\":\"Read the conversation, then both answers, and choose the one that you "
@@ -88,6 +89,23 @@ static bool import_rows(DbClient *client, int64_t project, Arena *arena, Err *er
     return ok;
 }
 
+/* Two models to chat with, without a network: they answer with the demo's own completions. */
+static bool add_upstream(DbClient *client, int64_t project, Arena *arena, Err *err)
+{
+    Rows *rows = NULL;
+    DbParam params[TARGET_PARAMS];
+    const Target target = {.name = STR("demo"),
+                           .url = STR("demo:"),
+                           .models = STR("demo-1,demo-2"),
+                           .timeout_ms = TARGET_TIMEOUT_MS,
+                           .concurrency = TARGET_CONCURRENCY};
+    if (!target_params(&target, project, db_null(), NULL, arena, params, err) ||
+        !db_client_query(client, SQL_upstream_put, params, TARGET_PARAMS, &rows, arena, err))
+        return false;
+    rows_release(rows);
+    return true;
+}
+
 static bool add_project(DbClient *client, Uuid owner, Arena *arena, Err *err)
 {
     Rows *rows = NULL;
@@ -99,7 +117,7 @@ static bool add_project(DbClient *client, Uuid owner, Arena *arena, Err *err)
     if (!db_client_query(client, SQL_demo_state, NULL, 0, &rows, arena, err)) return false;
     int64_t project = rows_int(rows, 0, rows_column(rows, "demo_id"));
     rows_release(rows);
-    return import_rows(client, project, arena, err);
+    return add_upstream(client, project, arena, err) && import_rows(client, project, arena, err);
 }
 
 bool demo_prepare(DbClient *client, char token[CRYPTO_TOKEN_CHARS + 1], Arena *arena, Err *err)

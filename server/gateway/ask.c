@@ -94,7 +94,8 @@ static bool call_demo(Exchange *x, const UpstreamEvents *events)
         break;
     }
     const DemoRequest request =
-        {x->req->caller.project_id, question, x->model, x->stream, x->choices, x->answer_ids[0]};
+        {x->req->caller.project_id, question,         x->model, x->stream, x->choices,
+         x->answer_ids[0],          x->thread.turn_id};
     x->demo = demo_call(x->gateway->demos, &request, events);
     return x->demo != NULL;
 }

@@ -53,4 +53,9 @@ void chat_open(ChatOpen *open);
 /* Who speaks in a conversation: the account or key, and nobody else. */
 MUST_CHECK bool chat_speaker(Req *req, const ChatAsk *ask, Speaker *out);
 
+/* ---- models.c ---- */
+/* Calls done once, with the names (an object, borrowed) or with err; perhaps before it returns. */
+typedef void (*ModelsDone)(void *context, json_t *names, const Err *err);
+void models_list(Gateway *gateway, Req *req, ModelsDone done, void *context);
+
 #endif

@@ -186,7 +186,8 @@ DemoCall *demo_call(DemoCalls *calls, const DemoRequest *request, const Upstream
     buf_init(&call->text, EVENT_BYTES_MAX / 8);
     snprintf(call->model, sizeof call->model, STR_FMT, STR_ARG(request->model));
     const DbParam params[] = {db_int(request->project_id), db_text(request->question),
-                              db_text(request->model), db_uuid(request->seed)};
+                              db_text(request->model),     db_uuid(request->seed),
+                              db_uuid(request->turn_id),   db_text(str_from(label))};
     if (db_send(calls->db, SQL_demo_answer, params, LEN(params), answer_found, call, &err)) {
         return call;
     }

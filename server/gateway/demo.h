@@ -15,7 +15,8 @@ typedef struct DemoRequest {
     Str model;
     bool stream;
     int choices;
-    Uuid seed; /* another seed, another of the fitting answers */
+    Uuid seed;    /* another seed, another of the fitting answers */
+    Uuid turn_id; /* what was answered to it before is not said again, where there is a choice */
 } DemoRequest;
 
 MUST_CHECK DemoCalls *demo_calls_open(Db *db);

@@ -152,11 +152,6 @@ Str exchange_finish(const Exchange *exchange, const Choice *choice);
 void pair_draw(Exchange *exchange);
 void pairs_close(Gateway *gateway);
 
-/* ---- models.c ---- */
-/* Calls done once, with the names (an object, borrowed) or with err; perhaps before it returns. */
-typedef void (*ModelsDone)(void *context, json_t *names, const Err *err);
-void models_list(Gateway *gateway, Req *req, ModelsDone done, void *context);
-
 /* ---- similar.c ---- */
 /* Share of words that two texts have in common, 0 to 1 (Dice's coefficient over their words). */
 double similar_texts(Str a, Str b);

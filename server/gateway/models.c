@@ -1,7 +1,7 @@
 /* models.c - the names that a project's upstreams take, for GET /models and for the chat.
  * Upstreams that were given no names are asked for theirs; one that does not answer adds nothing.
  */
-#include "internal.h"
+#include "chat.h"
 
 #include <stdio.h>
 #include <stdlib.h>

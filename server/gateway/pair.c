@@ -169,7 +169,11 @@ static bool pair_call(Draw *pair, const Exchange *x, const ProjectUpstream *upst
     const UpstreamEvents events = {on_head, on_data, on_done, pair};
     Str there = project_model_there(upstream, pair->model);
     if (str_is(upstream->url, "demo:")) {
-        const DemoRequest request = {pair->project_id, STR(""), pair->model, false, 1, uuid_new()};
+        const DemoRequest request = {.project_id = pair->project_id,
+                                     .question = STR(""),
+                                     .model = pair->model,
+                                     .choices = 1,
+                                     .seed = uuid_new()};
         pair->demo = demo_call(pair->gateway->demos, &request, &events);
         return pair->demo != NULL;
     }
