@@ -2,57 +2,76 @@
 #include "internal.h"
 
 #include <ctype.h>
-#include <stdlib.h>
 
-enum { WORDS_MAX = 4096 };
+enum { WORDS_MAX = 4096, SLOTS = 4 * WORDS_MAX };
 
-static int by_value(const void *a, const void *b)
+/* How often each word of one text came, by open addressing; cleared by raising the generation. */
+typedef struct WordTable {
+    uint64_t words[SLOTS];
+    uint32_t generations[SLOTS];
+    int counts[SLOTS];
+    uint32_t generation;
+} WordTable;
+
+static bool in_word(unsigned char c)
 {
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
+    return isalnum(c) || (c >= 0x80 && !(c >= 0xe3 && c <= 0xed));
 }
 
-/* FNV-1a of each word in lower case, sorted. Bytes above 127 are parts of words; the ideographs and
- * syllables of a text without spaces are words of three bytes each. */
-static int words_of(Str text, uint64_t *out)
+/* FNV-1a of the next word in lower case; false: none is left. Bytes above 127 are parts of words;
+ * the ideographs and syllables of texts without spaces (U+3000 to U+DFFF) are words by themselves.
+ */
+static bool next_word(Str *rest, uint64_t *hash)
 {
-    int count = 0;
-    for (size_t i = 0; i < text.len && count < WORDS_MAX;) {
-        unsigned char c = (unsigned char)text.ptr[i];
-        uint64_t hash = 14695981039346656037u;
-        if (c >= 0xe3 && c <= 0xed && i + 3 <= text.len) { /* U+3000 to U+DFFF */
-            for (int k = 0; k < 3; k++)
-                hash = (hash ^ (unsigned char)text.ptr[i++]) * 1099511628211u;
-            out[count++] = hash;
-            continue;
-        }
-        if (!isalnum(c) && c < 0x80) {
-            i++;
-            continue;
-        }
-        while (i < text.len &&
-               (isalnum((unsigned char)text.ptr[i]) ||
-                ((unsigned char)text.ptr[i] >= 0x80 &&
-                 !((unsigned char)text.ptr[i] >= 0xe3 && (unsigned char)text.ptr[i] <= 0xed)))) {
-            hash = (hash ^ (uint64_t)tolower((unsigned char)text.ptr[i++])) * 1099511628211u;
-        }
-        out[count++] = hash;
+    size_t i = 0;
+    while (i < rest->len && !in_word((unsigned char)rest->ptr[i]) &&
+           (unsigned char)rest->ptr[i] < 0x80) {
+        i++;
     }
-    qsort(out, (size_t)count, sizeof *out, by_value);
-    return count;
+    if (i == rest->len) return false;
+    *hash = 14695981039346656037u;
+    size_t wide =
+        (unsigned char)rest->ptr[i] >= 0x80 && !in_word((unsigned char)rest->ptr[i]) ? 3 : 0;
+    size_t end = wide > 0 ? (i + wide < rest->len ? i + wide : rest->len) : i;
+    while (wide == 0 && end < rest->len && in_word((unsigned char)rest->ptr[end])) end++;
+    for (; i < end; i++) {
+        *hash = (*hash ^ (uint64_t)tolower((unsigned char)rest->ptr[i])) * 1099511628211u;
+    }
+    *rest = str_skip(*rest, end);
+    return true;
+}
+
+/* The word's count; made, with 0, when `add` and it is not there. */
+static int *slot_of(WordTable *table, uint64_t hash, bool add)
+{
+    for (size_t i = hash % SLOTS;; i = (i + 1) % SLOTS) {
+        if (table->generations[i] != table->generation) {
+            if (!add) return NULL;
+            table->generations[i] = table->generation;
+            table->words[i] = hash;
+            table->counts[i] = 0;
+            return &table->counts[i];
+        }
+        if (table->words[i] == hash) return &table->counts[i];
+    }
 }
 
 double similar_texts(Str a, Str b)
 {
-    static _Thread_local uint64_t words[2][WORDS_MAX];
-    int count[2] = {words_of(a, words[0]), words_of(b, words[1])};
-    int i = 0, k = 0, common = 0;
-    if (count[0] + count[1] == 0) return 1;
-    while (i < count[0] && k < count[1]) {
-        uint64_t x = words[0][i], y = words[1][k];
-        common += x == y;
-        i += x <= y;
-        k += y <= x;
+    static _Thread_local WordTable table;
+    int count_a = 0, count_b = 0, common = 0;
+    uint64_t hash;
+    table.generation++;
+    while (count_a < WORDS_MAX && next_word(&a, &hash)) {
+        ++*slot_of(&table, hash, true);
+        count_a++;
     }
-    return 2.0 * common / (count[0] + count[1]);
+    while (count_b < WORDS_MAX && next_word(&b, &hash)) {
+        int *left = slot_of(&table, hash, false);
+        count_b++;
+        if (left == NULL || *left == 0) continue;
+        --*left;
+        common++;
+    }
+    return count_a + count_b == 0 ? 1 : 2.0 * common / (count_a + count_b);
 }

@@ -26,7 +26,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         if (!thread_read(&other, &bob, messages, key, &arena, &err)) abort();
         if (!same(first.turn_id, second.turn_id) || same(first.turn_id, other.turn_id)) abort();
         if (first.turn_from > json_array_size(messages)) abort();
-        if (first.follows && !same(first.before_digest, thread_answer_digest(first.before))) abort();
+        Uuid digest = thread_answer_digest(first.before);
+        if (first.follows && !same(first.before_digest, digest)) abort();
     }
     json_decref(messages);
     arena_release(&arena);
