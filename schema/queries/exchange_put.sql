@@ -50,124 +50,106 @@ with asked as materialized (
                                  depth, model, content, message, digest, finish, detail, confidence,
                                  retry_s, follow_s, choice, signal_id, stop_id, overtaken_id,
                                  known_id, session_s, named_id, known_parent_id, told, place)),
-parent as materialized (     -- the answer it goes on from: the latest of that text
-    select a.place, p.*
+seen as materialized (       -- one index descent each, and none where the condition on a is false
+    select a.*, p.id as parent_id, p.impression_id as parent_impression_id,
+           p.conversation_id as parent_tree_id, c.id as candidate_id, c.content as candidate_content,
+           r.id as retried_id, r.impression_id as retried_impression_id,
+           r.conversation_id as retried_tree_id, s.id as rephrased_id,
+           s.impression_id as rephrased_impression_id, v.id as overtaker_id,
+           v.signal as overtaker_signal, o.id as opened_answer_id,
+           o.impression_id as opened_impression_id, o.conversation_id as opened_id,
+           o.messages as opened_messages
       from asked a
-     cross join lateral (
-           select id as answer_id, impression_id, conversation_id
-             from answer
-            where project_id = a.project_id and turn_id = a.before_id and digest = a.before_digest
-              and a.known_parent_id is null and at > now() - make_interval(secs => a.follow_s)
-            order by id desc limit 1) p
-    union all
-    select a.place, p.*
-      from asked a
-     cross join lateral (
-           select id, impression_id, conversation_id
-             from answer where project_id = a.project_id and id = a.known_parent_id offset 0) p),
-lost as materialized (       -- no such answer: one of another text, or none at all
-    select a.place, c.id as candidate_id
-      from asked a
-      left join lateral (
-           select id from answer
-            where project_id = a.project_id and turn_id = a.before_id and impression_id is not null
+      left join lateral (    -- the answer it goes on from: the one that is known, or the latest of that text
+           (select id, impression_id, conversation_id from answer
+             where a.known_parent_id is not null
+               and project_id = a.project_id and id = a.known_parent_id)
+           union all
+           (select id, impression_id, conversation_id from answer
+             where a.known_parent_id is null and a.before_id is not null
+               and project_id = a.project_id and turn_id = a.before_id
+               and digest = a.before_digest and at > now() - make_interval(secs => a.follow_s)
+             order by id desc limit 1)) p on true
+      left join lateral (    -- no such answer: one of another text
+           select id, content from answer
+            where a.before_id is not null and p.id is null
+              and project_id = a.project_id and turn_id = a.before_id and impression_id is not null
             order by id desc limit 1) c on true
-     where a.before_id is not null and not exists (select from parent p where p.place = a.place)),
-retried as materialized (    -- the answer that was last shown for the very same chain
-    select a.place, r.*
-      from asked a
-     cross join lateral (
-           select id as answer_id, impression_id, conversation_id, at
-             from answer
-            where project_id = a.project_id and turn_id = a.turn_id and impression_id is not null
-              and id < a.id
-            order by id desc limit 1) r
-     where a.choice = 0 and r.at > now() - make_interval(secs => a.retry_s)),
-overtaken as materialized (  -- the client gave up and asked again, or otherwise: that came here first
-    select a.place, o.*
-      from asked a
-      left join parent p on p.place = a.place
-     cross join lateral (
-           (select id as answer_id, 'retry' as signal
-              from answer
-             where project_id = a.project_id and turn_id = a.turn_id and impression_id is not null
+      left join lateral (    -- the answer that was last shown for the very same chain
+           select id, impression_id, conversation_id
+             from (select * from answer
+                    where a.choice = 0
+                      and project_id = a.project_id and turn_id = a.turn_id
+                      and impression_id is not null and id < a.id
+                    order by id desc limit 1) last
+            where at > now() - make_interval(secs => a.retry_s)) r on true
+      left join lateral (    -- the latest answer to another turn after the same answer
+           (select n.id, n.impression_id
+              from turn t
+             cross join lateral (
+                   select id, impression_id from answer
+                    where project_id = a.project_id and turn_id = t.id and impression_id is not null
+                      and id < a.id
+                    order by id desc limit 1) n
+             where a.has_user and p.id is not null and r.id is null
+               and t.project_id = a.project_id and t.parent_id = p.id and t.id <> a.turn_id
+             order by t.at desc limit 1)
+           union all         -- or to another first turn, where the conversation is known
+           (select n.id, n.impression_id
+              from answer n
+              join turn t on t.project_id = a.project_id and t.id = n.turn_id
+             where a.has_user and a.known_id is not null and a.before_id is null and r.id is null
+               and n.project_id = a.project_id and n.conversation_id = a.known_id
+               and n.impression_id is not null and n.id < a.id and n.turn_id <> a.turn_id
+               and t.parent_id is null
+             order by n.id desc limit 1)
+           limit 1) s on true
+      left join lateral (    -- the client gave up and asked again, or otherwise: that came here first
+           (select id, 'retry' as signal from answer
+             where a.finish = 'stopped' and a.retry_s > 0 and a.choice = 0 and not a.told
+               and project_id = a.project_id and turn_id = a.turn_id and impression_id is not null
                and id > a.id
              order by id limit 1)
            union all
-           (select r.id, 'rephrase'
+           (select n.id, 'rephrase'
               from turn t
              cross join lateral (
                    select id from answer
                     where project_id = a.project_id and turn_id = t.id
                       and impression_id is not null and id > a.id
-                    order by id limit 1) r
-             where t.project_id = a.project_id and t.parent_id = p.answer_id and t.id <> a.turn_id
+                    order by id limit 1) n
+             where a.finish = 'stopped' and a.retry_s > 0 and a.choice = 0 and not a.told
+               and t.project_id = a.project_id and t.parent_id = p.id and t.id <> a.turn_id
              order by t.at limit 1)
-           limit 1) o
-     where a.finish = 'stopped' and a.retry_s > 0 and a.choice = 0 and not a.told),
-rephrased as materialized (  -- the latest answer to another turn after the same answer
-    select a.place, s.answer_id, s.impression_id
-      from asked a
-      join parent p on p.place = a.place
-     cross join lateral (
-           select r.id as answer_id, r.impression_id
-             from turn t
-            cross join lateral (
-                  select id, impression_id from answer
-                   where project_id = a.project_id and turn_id = t.id and impression_id is not null
-                     and id < a.id
-                   order by id desc limit 1) r
-            where t.project_id = a.project_id and t.parent_id = p.answer_id and t.id <> a.turn_id
-            order by t.at desc limit 1) s
-     where a.has_user and not exists (select from retried r where r.place = a.place)
-    union all                -- or to another first turn, where the conversation is known
-    select a.place, s.id, s.impression_id
-      from asked a
-     cross join lateral (
-           select r.id, r.impression_id
-             from answer r
-             join turn t on t.project_id = a.project_id and t.id = r.turn_id
-            where r.project_id = a.project_id and r.conversation_id = a.known_id
-              and r.impression_id is not null and r.id < a.id and r.turn_id <> a.turn_id
-              and t.parent_id is null
-            order by r.id desc limit 1) s
-     where a.known_id is not null and a.before_id is null and a.has_user
-       and not exists (select from retried r where r.place = a.place)),
-opened as materialized (     -- the person's latest conversation, while it stands at its first turn
-    select a.place, o.*
-      from asked a
-     cross join lateral (
-           select r.id as answer_id, r.impression_id, r.conversation_id, t.messages
+           limit 1) v on true
+      left join lateral (    -- the person's latest conversation, while it stands at its first turn
+           select n.id, n.impression_id, n.conversation_id, t.messages
              from (select id, named_id from conversation
-                    where project_id = a.project_id and end_user_id = a.end_user_id
+                    where a.before_id is null and a.has_user and a.depth = 1 and a.choice = 0
+                      and a.known_id is null and r.id is null
+                      and project_id = a.project_id and end_user_id = a.end_user_id
                     order by id desc limit 1) c
             cross join lateral (
                   select * from answer
                    where project_id = a.project_id and conversation_id = c.id
-                   order by id desc limit 1) r
+                   order by id desc limit 1) n
             cross join lateral (
-                  select * from turn where project_id = a.project_id and id = r.turn_id offset 0) t
+                  select * from turn where project_id = a.project_id and id = n.turn_id offset 0) t
             where c.named_id is not distinct from a.named_id
-              and r.impression_id is not null and r.id < a.id and r.turn_id <> a.turn_id
-              and t.depth = 1 and r.at > now() - make_interval(secs => a.session_s)) o
-     where a.end_user_id is not null and a.before_id is null and a.has_user and a.depth = 1
-       and a.choice = 0 and a.known_id is null
-       and not exists (select from retried r where r.place = a.place)),
+              and n.impression_id is not null and n.id < a.id and n.turn_id <> a.turn_id
+              and t.depth = 1 and n.at > now() - make_interval(secs => a.session_s)) o on true),
 settled as materialized (
-    select a.*, p.answer_id as parent_id,
-           coalesce(a.known_id, p.conversation_id, r.conversation_id, a.conversation_id) as tree_id,
-           case when a.choice > 0 or a.told or v.place is not null then null
-                when r.place is not null then 'retry'
-                when s.place is not null then 'rephrase'
-                when p.impression_id is not null and a.has_user then 'continue' end as signal,
-           coalesce(r.impression_id, s.impression_id, p.impression_id) as told_impression_id,
-           coalesce(r.answer_id, s.answer_id, p.answer_id) as told_id
-      from asked a
-      left join parent p on p.place = a.place
-      left join retried r on r.place = a.place
-      left join rephrased s on s.place = a.place
-      left join overtaken v on v.place = a.place -- who overtook it has told
-     where not exists (select from lost l where l.place = a.place)),
+    select *,
+           coalesce(known_id, parent_tree_id, retried_tree_id, conversation_id) as tree_id,
+           case when choice > 0 or told or overtaker_id is not null then null -- told by who overtook
+                when retried_id is not null then 'retry'
+                when rephrased_id is not null then 'rephrase'
+                when parent_impression_id is not null and has_user then 'continue' end as signal,
+           coalesce(retried_impression_id, rephrased_impression_id, parent_impression_id)
+               as told_impression_id,
+           coalesce(retried_id, rephrased_id, parent_id) as told_id
+      from seen
+     where before_id is null or parent_id is not null),
 began as (
     insert into conversation (project_id, id, surface, end_user_id, named_id, key_id, confidence)
     select project_id, tree_id, surface, end_user_id, named_id, key_id, confidence
@@ -199,19 +181,14 @@ told as (
            (select ledger_xid()), now()
       from settled where finish = 'stopped' and choice = 0
     union all
-    select s.project_id, s.overtaken_id, s.impression_id, s.end_user_id, o.signal,
-           jsonb_build_object('answer', s.id, 'by', o.answer_id, 'confidence', s.confidence),
-           s.surface, (select ledger_xid()), now()
-      from settled s join overtaken o on o.place = s.place)
-select a.place as _place, s.tree_id as conversation_id,
-       case when s.place is not null then 'done' when l.candidate_id is not null then 'edited'
-            else 'unknown' end as outcome,
-       s.signal, l.candidate_id,
-       (select content from answer
-         where project_id = a.project_id and id = l.candidate_id) as candidate_content,
-       o.answer_id as opened_answer_id, o.impression_id as opened_impression_id,
-       o.conversation_id as opened_id, o.messages as opened_messages
-  from asked a
-  left join settled s on s.place = a.place
-  left join lost l on l.place = a.place
-  left join opened o on o.place = a.place
+    select project_id, overtaken_id, impression_id, end_user_id, overtaker_signal,
+           jsonb_build_object('answer', id, 'by', overtaker_id, 'confidence', confidence), surface,
+           (select ledger_xid()), now()
+      from settled where overtaker_id is not null)
+select place as _place,
+       coalesce(known_id, parent_tree_id, retried_tree_id, conversation_id) as conversation_id,
+       case when before_id is null or parent_id is not null then 'done'
+            when candidate_id is not null then 'edited' else 'unknown' end as outcome,
+       candidate_id, candidate_content, opened_answer_id, opened_impression_id, opened_id,
+       opened_messages
+  from seen
