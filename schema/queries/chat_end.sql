@@ -6,9 +6,9 @@
 -- index: conversation_pkey, answer_conversation, arena_round_conversation
 -- Result: answers with their models; no row when it is not theirs.
 with mine as materialized (
-    select c.id, c.surface from conversation c
-     where c.project_id = $1::integer and c.id = $3::uuid and c.end_user_id = $2::uuid
-       and c.surface in ('chat', 'arena')
+    select c.id, c.surface from (select * from conversation
+             where project_id = $1::integer and id = $3::uuid offset 0) c
+     where c.end_user_id = $2::uuid and c.surface in ('chat', 'arena')
        and exists (select from access x where x.project_id = $1::integer
                       and x.principal_id = $2::uuid)),
 ended as (

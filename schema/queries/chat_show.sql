@@ -7,9 +7,9 @@
 -- Result: a row an answer, by turn; turns without one too. No row: it is not theirs.
 with mine as materialized (
     select c.*, partition_bound(least(id_time(c.id), c.at) - interval '1 day') as since
-      from conversation c
-     where c.project_id = $1::integer and c.id = $3::uuid and c.end_user_id = $2::uuid
-       and c.surface in ('chat', 'arena')
+      from (select * from conversation
+             where project_id = $1::integer and id = $3::uuid offset 0) c
+     where c.end_user_id = $2::uuid and c.surface in ('chat', 'arena')
        and exists (select from access x where x.project_id = $1::integer
                       and x.principal_id = $2::uuid)),
 rounds as materialized (

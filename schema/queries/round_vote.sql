@@ -12,7 +12,8 @@ with round as materialized (
     select r.id, r.impression_id, r.answer_ids, r.vote_id, c.ended_at,
            case $4::text when 'A' then 1 when 'B' then 2 end as slot
       from arena_round r
-      join conversation c on c.project_id = $1::integer and c.id = r.conversation_id
+     cross join lateral (select end_user_id, ended_at from conversation
+                          where project_id = $1::integer and id = r.conversation_id offset 0) c
      where r.project_id = $1::integer and r.id = $3::uuid and c.end_user_id = $2::uuid
        and exists (select from access x where x.project_id = $1::integer
                       and x.principal_id = $2::uuid)

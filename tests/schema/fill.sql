@@ -73,6 +73,9 @@ insert into answer (project_id, id, turn_id, conversation_id, impression_id, mod
                     finish, xid)
     select n % 20 + 1, nth_id(5, n), nth_id(4, n), nth_id(2, n), nth_id(6, n), 'model', 'text',
            nth_id(7, n), 'stop', n from generate_series(1, 20000) as n;
+insert into arena_round (project_id, id, conversation_id, turn_id, impression_id, models, answer_ids)
+    select n % 20 + 1, nth_id(8, n), nth_id(2, n / 2), nth_id(4, n), nth_id(6, n), '{a,b}',
+           array[nth_id(5, n), nth_id(5, n + 1)] from generate_series(1, 20000) as n;
 insert into session_cursor select n, 19000, nth_id(5, 1) from generate_series(1, 20) as n;
 drop function nth_id;
 analyze;

@@ -36,6 +36,8 @@ class World:
                 self.ids += [judgment["id"]]
             self.ids += [lease["id"] for lease in leases]
         self.project.owner.post(f"{self.project.path}/snapshots", {"name": "first"}).expect(201)
+        self.project.owner.post(f"{self.project.path}/upstreams",
+                                {"name": "demo", "url": "demo:"}).expect(201)
 
     def headers(self, caller):
         if caller == "nobody":
