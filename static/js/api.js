@@ -1,6 +1,7 @@
 // The only module that talks to the server: JSON in and out, problem+json turned into ApiError.
 
 import { channel } from "./events.js";
+import { readEvents } from "./sse.js";
 
 const BASE = "/api/v1";
 
@@ -48,7 +49,8 @@ async function problemOf(response) {
 
 async function send(method, address, options) {
   const { body, type, signal, keepalive } = options;
-  const headers = { Accept: "application/json, application/problem+json, */*;q=0.5" };
+  const headers = { Accept: options.accept ??
+    "application/json, application/problem+json, */*;q=0.5" };
   const init = { method, headers, signal, keepalive, credentials: "same-origin",
     cache: "no-store" };
   if (type) {
@@ -76,15 +78,30 @@ async function read(response, text) {
   }
 }
 
+async function refusal(response, path) {
+  const retryAfter = Number(response.headers.get("Retry-After")) || 0;
+  const error = new ApiError(response.status, await problemOf(response), retryAfter);
+  if (error.status === 401 && !path.startsWith("/session")) unauthenticated.emit(error);
+  return error;
+}
+
 export async function request(method, path, options = {}) {
   const response = await send(method, url(path, options.query), options);
-  if (!response.ok) {
-    const retryAfter = Number(response.headers.get("Retry-After")) || 0;
-    const error = new ApiError(response.status, await problemOf(response), retryAfter);
-    if (error.status === 401 && !path.startsWith("/session")) unauthenticated.emit(error);
-    throw error;
-  }
+  if (!response.ok) throw await refusal(response, path);
   return read(response, options.text);
+}
+
+// Yields the events of an answer as they come; aborting the signal ends the request.
+export async function* stream(path, body, { signal } = {}) {
+  const response = await send("POST", url(path),
+    { body, signal, accept: "text/event-stream, application/problem+json" });
+  if (!response.ok) throw await refusal(response, path);
+  try {
+    yield* readEvents(response.body);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ApiError(0, { type: "network" });
+  }
 }
 
 export const get = (path, query, options) => request("GET", path, { query, ...options });

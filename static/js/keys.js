@@ -2,7 +2,7 @@
 
 import { t } from "./i18n.js";
 
-export const DEFAULTS = {
+const JUDGE = {
   pick1: ["1"], pick2: ["2"], pick3: ["3"], pick4: ["4"], pick5: ["5"], pick6: ["6"],
   pick7: ["7"], pick8: ["8"], pick9: ["9"],
   left: ["ArrowLeft"], right: ["ArrowRight"], tie: ["t", "0"], bothBad: ["b"],
@@ -12,7 +12,27 @@ export const DEFAULTS = {
   instructions: ["i"], help: ["?"],
 };
 
-export const ACTIONS = Object.keys(DEFAULTS);
+const CHAT = {
+  write: ["w", "/"], regenerate: ["r"], question: ["q"], better: ["e"], copy: ["c"],
+  thumbUp: ["u", "+"], thumbDown: ["d", "-"], star1: ["1"], star2: ["2"], star3: ["3"],
+  star4: ["4"], star5: ["5"], previous: ["ArrowLeft"], next: ["ArrowRight"], later: ["j"],
+  earlier: ["k"], fresh: ["n"], list: ["l"], model: ["m"],
+};
+
+export const DEFAULTS = { ...JUDGE, ...CHAT };
+// As people see them: the keys of judging, and those of chat and arena.
+export const GROUPS = { judge: Object.keys(JUDGE), chat: Object.keys(CHAT) };
+// The actions that each screen knows; on one screen a key means one thing.
+export const SCREENS = {
+  judge: GROUPS.judge,
+  chat: [...GROUPS.chat, "help"],
+  arena: ["pick1", "pick2", "pick3", "left", "right", "tie", "bothBad", "write", "regenerate",
+    "later", "earlier", "fresh", "list", "help"],
+};
+// Whether one key for both could not tell them apart.
+export const collide = (one, other) => Object.values(SCREENS).some((actions) =>
+  actions.includes(one) && actions.includes(other));
+
 // These reach the page even while someone types.
 const RESERVED = new Set(["Escape", "Tab", "Shift", "Control", "Alt", "Meta"]);
 const STORAGE = "aileron.keys";
@@ -57,10 +77,10 @@ export function namesOf(event) {
   return names;
 }
 
-export function actionFor(event) {
+export function actionFor(event, actions = SCREENS.judge) {
   if (event.ctrlKey || event.altKey || event.metaKey) return null;
   for (const name of namesOf(event)) {
-    const action = ACTIONS.find((candidate) => keysOf(candidate).includes(name));
+    const action = actions.find((candidate) => keysOf(candidate).includes(name));
     if (action) return action;
   }
   return null;
@@ -78,6 +98,7 @@ export function pressesControl(event) {
 }
 
 export function actionName(action) {
-  const pick = /^pick(\d)$/.exec(action);
-  return pick ? t("keys.pick", { position: pick[1] }) : t(`keys.${action}`);
+  const [, kind, place] = /^(pick|star)(\d)$/.exec(action) ?? [];
+  if (kind === "pick") return t("keys.pick", { position: place });
+  return kind ? t("keys.star", { n: Number(place) }) : t(`keys.${action}`);
 }

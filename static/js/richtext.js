@@ -55,6 +55,14 @@ export function makeScrollersReachable(root) {
   }
 }
 
+// More of an answer that is still coming, after what stands there.
+export function appendProse(node, markup) {
+  const part = safeFragment(markup);
+  const nodes = [...part.childNodes];
+  node.append(part);
+  for (const one of nodes) if (one instanceof Element) enhance(one);
+}
+
 export function prose(markup, properties = {}) {
   const node = h("div", { ...properties, class: `prose ${properties.class ?? ""}`.trim() });
   node.append(safeFragment(markup));

@@ -17,6 +17,12 @@ function arrive() {
   navigated.emit({ path: location.pathname });
 }
 
+// The page stays; only its address now says more.
+export function rename(path) {
+  history.replaceState(null, "", path);
+  here = path;
+}
+
 export function refresh() {
   arrive();
 }

@@ -8,7 +8,10 @@ export const ROUTES = [
   { path: "/accounts", view: "accounts", admin: true },
   { path: "/p/:slug", view: "overview", role: "annotator" },
   { path: "/p/:slug/annotate", view: "annotate", role: "annotator" },
+  { path: "/p/:slug/chat", view: "chat", role: "annotator" },
+  { path: "/p/:slug/arena", view: "arena", role: "annotator", tab: "chat" },
   { path: "/p/:slug/history", view: "history", role: "annotator" },
+  { path: "/p/:slug/conversations", view: "conversations", role: "researcher" },
   { path: "/p/:slug/import", view: "import", role: "researcher" },
   { path: "/p/:slug/export", view: "export", role: "researcher" },
   { path: "/p/:slug/settings", view: "settings", role: "owner" },
@@ -16,9 +19,9 @@ export const ROUTES = [
   { path: "/p/:slug/audit", view: "audit", role: "owner" },
 ];
 
-// The tabs of a project, in order.
-export const TABS = ["overview", "annotate", "history", "import", "export", "settings", "members",
-  "audit"];
+// The tabs of a project, in order. A page that is no tab itself names the one it belongs to.
+export const TABS = ["overview", "annotate", "chat", "history", "conversations", "import", "export",
+  "settings", "members", "audit"];
 
 export function match(path) {
   const parts = path.replace(/\/+$/, "").split("/");

@@ -140,6 +140,13 @@ export function settingsFields(settings) {
     lease_seconds: number("lease_seconds", settings.lease_seconds,
       { min: 30, max: 86400, step: 1 }),
     show_own_progress: check("show_own_progress", settings.show_own_progress ?? true),
+    session_seconds: number("session_seconds", settings.session_seconds ?? 1800,
+      { min: 1, max: 604800, step: 1 }),
+    pair_share: number("pair_share", settings.pair_share ?? 0, { min: 0, max: 1, step: "any" }),
+    pair_model: text("pair_model", settings.pair_model ?? "", { maxlength: 200,
+      spellcheck: "false", autocapitalize: "none" }),
+    retention_days: number("retention_days", settings.retention_days ?? 0,
+      { min: 0, max: 36500, step: 1 }),
   };
 }
 
@@ -148,6 +155,7 @@ export const GROUPS = {
   answers: ["strength_levels", "ties", "both_bad", "cannot_judge"],
   extras: ["criteria", "ratings", "flags", "rationale", "edits"],
   work: ["overlap", "lease_seconds", "show_own_progress"],
+  traffic: ["session_seconds", "pair_share", "pair_model", "retention_days"],
 };
 
 export function readSettings(fields) {

@@ -22,9 +22,10 @@ export function mountShell(root) {
 function tabs(slug, view) {
   const allowed = TABS.filter((name) =>
     session.can(slug, ROUTES.find((route) => route.view === name).role));
+  const here = ROUTES.find((route) => route.view === view)?.tab ?? view;
   return h("nav", { class: "tabs", "aria-label": t("nav.project") }, h("ul", {},
     allowed.map((name) => h("li", {}, link(pathOf(name, slug), t(`nav.${name}`),
-      { "aria-current": name === view ? "page" : null })))));
+      { "aria-current": name === here ? "page" : null })))));
 }
 
 async function signOut() {

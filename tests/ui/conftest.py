@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 
 import aileron
+import upstream
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SHOTS = ROOT / "build" / "screenshots"
@@ -196,3 +197,24 @@ def task(page):
 
 def saved(page, text="All saved"):
     expect(page.locator(".save-status .status-text")).to_have_text(text)
+
+
+@pytest.fixture(scope="session")
+def models():
+    """A scripted model server; what it does is said by the model's name (support/upstream.py)."""
+    scripted = upstream.Upstream()
+    yield scripted
+    scripted.close()
+
+
+def talking(stage, models, names=("echo", "slow", "count"), **settings):
+    """A project whose chat is answered by the scripted models of these names."""
+    slug = stage.project(**settings)
+    stage.api.call("POST", f"/projects/{slug}/upstreams",
+                   {"name": "scripted", "url": models.url, "models": list(names)})
+    return slug
+
+
+def keep_only(problems, *allowed):
+    """Drops the console's errors that a story provokes."""
+    problems[:] = [one for one in problems if not any(part in one for part in allowed)]

@@ -72,9 +72,15 @@ class KeyEditor {
   }
 
   show() {
-    const rows = keys.ACTIONS.map((action) => ({ action }));
     replace(this.node, h("p", { class: "hint" }, t("account.keys_help")),
-      table(t("account.keys"), [
+      Object.entries(keys.GROUPS).map(([name, actions]) => this.list(name, actions)),
+      h("div", { class: "form-actions" }, button(t("account.keys_reset"), () => this.save({}))));
+  }
+
+  list(name, actions) {
+    const title = t(`account.keys_${name}`);
+    return h("section", {}, h("h3", {}, title),
+      table(title, [
         [t("account.key_action"), ({ action }) => keys.actionName(action)],
         [t("account.key_key"), ({ action }) => (this.listening === action
           ? h("strong", {}, t("account.key_press"))
@@ -83,8 +89,7 @@ class KeyEditor {
           { class: "quiet", "data-key-action": action,
             "aria-label": t("account.key_change_of", { action: keys.actionName(action) }) }),
         "actions"],
-      ], rows, { dense: true }),
-      h("div", { class: "form-actions" }, button(t("account.keys_reset"), () => this.save({}))));
+      ], actions.map((action) => ({ action })), { dense: true }));
   }
 
   listen(action) {
@@ -109,8 +114,8 @@ class KeyEditor {
   // A key means one thing: taking it for one action takes it from the other.
   bind(action, name) {
     const map = { ...keys.own() };
-    for (const other of keys.ACTIONS) {
-      if (other !== action && keys.keysOf(other).includes(name)) {
+    for (const other of Object.keys(keys.DEFAULTS)) {
+      if (other !== action && keys.collide(action, other) && keys.keysOf(other).includes(name)) {
         map[other] = keys.keysOf(other).filter((key) => key !== name);
         note(t("account.key_taken", { key: keys.keyName(name), action: keys.actionName(other) }));
       }

@@ -10,6 +10,8 @@ import { copyLine, pageHeader, section, table } from "../widgets/page.js";
 import { problemText } from "../widgets/problem.js";
 
 const ROLES = ["annotator", "researcher", "owner"];
+// A key in a public page may report what people did there, and nothing else.
+const KEY_ROLES = ["reporter", ...ROLES];
 const DAYS = [1, 7, 30, 90];
 
 const roleChoices = (roles = ROLES) => roles.map((role) => [role, t(`role_name.${role}`)]);
@@ -149,7 +151,7 @@ class MembersScreen {
     const name = textField({ label: t("members.key_name"), pointer: "/name",
       input: { maxlength: 100, placeholder: t("members.key_name_sample") } });
     const role = selectField({ label: t("members.role"), pointer: "/role", value: "researcher",
-      choices: roleChoices() });
+      choices: roleChoices(KEY_ROLES) });
     const result = h("div", { class: "list", role: "status" });
     const create = form({ fields: [name, role], submit: t("members.key_create"),
       onSubmit: async () => {

@@ -8,8 +8,10 @@ import { GROUPS, readSettings, sampleTask, settingsFields } from "../settings-mo
 import { textField, group } from "../widgets/form.js";
 import { Judge } from "../widgets/judge.js";
 import { note } from "../widgets/notice.js";
+import { connectBox } from "../widgets/connect.js";
 import { pageHeader } from "../widgets/page.js";
 import { problemText } from "../widgets/problem.js";
+import { upstreamsBox } from "../widgets/upstreams.js";
 
 const PREVIEW_DELAY = 200;
 
@@ -46,6 +48,8 @@ class SettingsScreen {
         h("section", { class: "panel preview", "aria-label": t("settings.preview") },
           h("h2", {}, t("settings.preview")), h("p", { class: "hint" }, t("settings.preview_help")),
           this.preview)));
+    this.servers = upstreamsBox(this.project.slug);
+    this.root.append(this.servers.node, connectBox(this.project.slug));
     this.showPreview();
   }
 
@@ -112,8 +116,10 @@ class SettingsScreen {
   }
 }
 
-export async function mount(root, { slug }) {
+export async function mount(root, { slug, hash }) {
   const screen = new SettingsScreen(root, await api.get(`/projects/${slug}`));
   screen.show();
+  await screen.servers.load();
+  if (hash === "servers") requestAnimationFrame(() => screen.servers.node.scrollIntoView());
   return () => clearTimeout(screen.timer);
 }

@@ -98,8 +98,10 @@ export function askSkip(onPick) {
       ({ value: reason, label: t(`skip.${reason}`), key: String(index + 1) })) });
 }
 
-export function askEdit(slots, onPick) {
+export function askWhich(title, slots, onPick) {
   const choices = slots.map((slot) =>
     ({ value: slot, label: t("answer.titled", { slot }), key: slot }));
-  pickDialog({ title: t("task.edit_which"), onPick, choices });
+  pickDialog({ title, onPick, choices });
 }
+
+export const askEdit = (slots, onPick) => askWhich(t("task.edit_which"), slots, onPick);

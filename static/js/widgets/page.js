@@ -38,7 +38,7 @@ export function table(caption, columns, rows, { dense = false } = {}) {
         h(index ? "td" : "th", { class: kind, scope: index ? null : "row" }, cell(row))))))));
 }
 
-async function toClipboard(text) {
+export async function toClipboard(text) {
   if (navigator.clipboard) return navigator.clipboard.writeText(text);
   // Pages served without TLS have no clipboard interface; the old way still works there.
   const area = h("textarea", { class: "visually-hidden", value: text });
