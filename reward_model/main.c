@@ -1,7 +1,9 @@
 /* main.c - `aileron-rm COMMAND`: finds the command in the table and runs it. */
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../server/base/util.h"
 #include "run/commands.h"
@@ -17,7 +19,8 @@ static const Command commands[] = {
     {"train", train_command, "fit a reward model to preferences"},
     {"eval", evaluate_command, "say how good it is, on rows it has not seen"},
     {"score", score_command, "add scores to lines of answers"},
-    {"serve", serve_command, "give scores over HTTP, in the shapes of vLLM, Jina and OpenRLHF"},
+    {"serve", serve_scores_command,
+     "give scores over HTTP, in the shapes of vLLM, Jina and OpenRLHF"},
 };
 
 static int print_help(FILE *out, int status)
@@ -29,8 +32,21 @@ static int print_help(FILE *out, int status)
     return status;
 }
 
+/* Threads that wait for each other at the end of a loop spin 1,000 times (some 20 us), then sleep.
+ * libgomp, whose threads oneDNN uses too, would spin for milliseconds: where other programs want
+ * the processor, that takes it from the very thread that is waited for, and steps last three to
+ * five times as long (PERFORMANCE.md). libgomp reads its settings before main(), so they are for
+ * the program started again. What the user has set stays. */
+static void spin_briefly(char **argv)
+{
+    if (getenv("GOMP_SPINCOUNT") || getenv("OMP_WAIT_POLICY")) return;
+    if (setenv("GOMP_SPINCOUNT", "1000", 0) == 0) execv("/proc/self/exe", argv);
+    /* where that is forbidden the results are the same */
+}
+
 int main(int argc, char **argv)
 {
+    spin_briefly(argv);
     signal(SIGPIPE, SIG_IGN); /* a reader that is gone is an error of write, not the end */
     if (argc < 2) return print_help(stderr, STATUS_USAGE);
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||

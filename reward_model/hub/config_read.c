@@ -133,6 +133,7 @@ static const char *const harmless[] = {
     "output_attentions",
     "output_scores",
     "return_dict_in_generate",
+    "unk_token_id",
     "torchscript",
     "use_bfloat16",
     "tf_legacy_loss",
@@ -372,7 +373,7 @@ static bool derive(const Reading *r)
     return true;
 }
 
-bool config_read(json_t *root, ModelConfig *config, Arena *arena, Err *err)
+bool hub_config_read(json_t *root, ModelConfig *config, Arena *arena, Err *err)
 {
     const Reading r = {.config = config, .arena = arena, .err = err};
     const char *name;

@@ -9,7 +9,7 @@ enum { CONFIG_TEXT_MAX = 4 << 20, CONFIG_VALUES_MAX = 200000 };
 
 /* Fills config from a parsed config.json (json_parse_file). A key that is not known, or whose value
  * asks for what the model does not do, is refused by name. */
-MUST_CHECK bool config_read(json_t *root, ModelConfig *config, Arena *arena, Err *err);
+MUST_CHECK bool hub_config_read(json_t *root, ModelConfig *config, Arena *arena, Err *err);
 /* The rotary part: rope_theta, rope_scaling, rotary_pct, rotary_emb_base, partial_rotary_factor and
  * transformers 5's rope_parameters; spellings that contradict each other are refused. */
 MUST_CHECK bool config_read_rope(json_t *root, ModelConfig *config, Arena *arena, Err *err);

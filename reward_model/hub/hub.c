@@ -27,6 +27,8 @@ static const char *path_of(const Opening *o, const char *name)
     return path != NULL ? path : name;
 }
 
+enum { TRAINED_LENGTH_MAX = 1 << 20 }; /* tokens: as the limit of --max-length */
+
 /* err again, with the file's name before it. */
 static bool in_file(const Opening *o, const char *name, const Err *why)
 {
@@ -62,6 +64,9 @@ static bool read_exported(Hub *hub, json_t *ours)
     hub->has_template = true;
     hub->chat = chat;
     hub->append_eos = json_is_true(json_object_get(ours, "append_eos"));
+    int32_t length = 0;
+    bool told = config_int(json_object_get(ours, "max_length"), &length);
+    if (told && length >= 2 && length <= TRAINED_LENGTH_MAX) hub->trained_length = length;
     return true;
 }
 
@@ -73,7 +78,7 @@ static bool read_config(const Opening *o)
     if (!file_read(path_of(o, "config.json"), &hub->files->config, o->arena, o->err)) return false;
     json_t *root = json_parse_file(buf_str(&hub->files->config), CONFIG_VALUES_MAX, o->arena, &why);
     if (root == NULL) return in_file(o, "config.json", &why);
-    bool ok = config_read(root, &hub->config, o->arena, o->err);
+    bool ok = hub_config_read(root, &hub->config, o->arena, o->err);
     if (ok && read_exported(hub, json_object_get(root, "aileron"))) {
         const json_t *mean = json_object_get(root, "mean"), *std = json_object_get(root, "std");
         if (json_is_number(mean)) hub->mean = json_number_value(mean);

@@ -14,8 +14,9 @@ typedef struct Hub {
     bool has_template;     /* chat is the directory's template */
     bool unknown_template; /* it has one that is none of ours: the caller asks for --template */
     ChatTemplate chat;
-    bool trained; /* exported by hub_export; then the next three are as given there */
+    bool trained; /* exported by hub_export; then the next four are as given there */
     bool append_eos;
+    int32_t trained_length; /* most tokens of a training row; 0: it does not say */
     double mean, deviation;
     int32_t heads;          /* score heads in the directory: 0 when there is none */
     char hash[65];          /* of the weights; of nothing for the tiny decoder */

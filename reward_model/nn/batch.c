@@ -156,7 +156,7 @@ bool batch_build(Batch *batch, const Group *groups, int32_t count, BatchOptions 
     return true;
 }
 
-void batch_release(Batch *batch)
+void batch_free(Batch *batch)
 {
     free(batch->memory);
     *batch = (Batch){0};

@@ -1,7 +1,7 @@
 /* batch.h - sequences packed without padding, each shared prefix laid out (and computed) once.
  *
  * The caller owns the token ids until batch_build returns; the Batch owns everything it points to
- * until batch_release (it keeps its memory for the next batch_build).
+ * until batch_free (it keeps its memory for the next batch_build).
  *
  *   group 0: answers ABCx, ABCyz          rows:  A B C | x | y z     scored rows: x, z
  *   The shared prefix is the longest common token prefix of a group's sequences, found after
@@ -46,7 +46,7 @@ typedef struct Batch {
 /* `batch` starts as {0}. Errors: no sequences, an empty sequence, more than BATCH_ROWS_MAX. */
 MUST_CHECK bool batch_build(Batch *batch, const Group *groups, int32_t count, BatchOptions options,
                             Arena *arena, Err *err);
-void batch_release(Batch *batch);
+void batch_free(Batch *batch);
 /* Rows a group would take, without building it: for filling batches to a token budget. */
 int64_t batch_group_rows(const Group *group, BatchOptions options);
 

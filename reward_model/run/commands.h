@@ -8,6 +8,6 @@
 int train_command(int argc, char **argv);
 int evaluate_command(int argc, char **argv);
 int score_command(int argc, char **argv);
-int serve_command(int argc, char **argv);
+int serve_scores_command(int argc, char **argv);
 
 #endif

@@ -13,7 +13,7 @@ void pack_init(Pack *pack, const PackRules *rules)
 
 void pack_release(Pack *pack)
 {
-    batch_release(&pack->batch);
+    batch_free(&pack->batch);
     free(pack->rows);
     free(pack->sequences);
     free(pack->groups);

@@ -45,7 +45,7 @@ bool scorer_run(Scorer *scorer, const Group *groups, int32_t count, double *out,
 
 void scorer_release(Scorer *scorer)
 {
-    batch_release(&scorer->batch);
+    batch_free(&scorer->batch);
     free(scorer->scores);
     scorer->scores = NULL;
     scorer->room = 0;

@@ -11,7 +11,11 @@
 #include "../../server/base/crypto.h"
 #include "../../server/base/log.h"
 
-enum { PATH_BYTES = 4096, PIECE_BYTES = 1 << 16 };
+enum {
+    PATH_BYTES = 4096,
+    PIECE_BYTES = 1 << 16,
+    UNTOLD_LENGTH = 1024, /* tokens, for a model that does not say how long its rows were */
+};
 
 volatile int session_interrupted;
 
@@ -120,10 +124,13 @@ bool session_open_hub(Session *session, const char *directory)
         !hub_open(&session->hub, directory, &session->arena, &session->err))
         return false;
     session->hub_opened = true;
+    const Hub *hub = &session->hub;
     if (!choose_template(session) || !choose_ending(session)) return false;
-    const ModelConfig *config = &session->hub.config;
-    session->tokens.tokenizer = session->hub.tokenizer;
-    session->tokens.max_length = (int32_t)o->max_length;
+    const ModelConfig *config = &hub->config;
+    session->tokens.tokenizer = hub->tokenizer;
+    session->tokens.max_length = o->max_length         ? (int32_t)o->max_length
+                                 : hub->trained_length ? hub->trained_length
+                                                       : UNTOLD_LENGTH;
     if (config->learned_positions && config->positions < session->tokens.max_length)
         session->tokens.max_length = config->positions;
     session->tokens.refuse_overlong = o->overlong == OVERLONG_REFUSE;

@@ -161,7 +161,7 @@ static int run(Serve *s)
     return s->loop.cut_off ? STATUS_FAILED : STATUS_DONE;
 }
 
-int serve_command(int argc, char **argv)
+int serve_scores_command(int argc, char **argv)
 {
     int status;
     Serve *s = calloc(1, sizeof *s);

@@ -16,7 +16,7 @@ static bool read_config(Str text, ModelConfig *config, Arena *arena)
 {
     Err err = {0};
     json_t *root = json_parse_file(text, CONFIG_VALUES_MAX, arena, &err);
-    bool ok = root != NULL && config_read(root, config, arena, &err);
+    bool ok = root != NULL && hub_config_read(root, config, arena, &err);
     if (!ok && err.detail == NULL) abort();
     json_decref(root);
     return ok;

@@ -200,7 +200,7 @@ static inline World world_open(Dtype compute, bool share)
 
 static inline void world_close(World *w)
 {
-    batch_release(&w->batch);
+    batch_free(&w->batch);
     w->device->ops->close(w->device);
     arena_release(&w->arena);
 }

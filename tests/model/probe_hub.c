@@ -57,7 +57,7 @@ static bool score_text(Probe *p, Str text)
         printf("%s%.9g", i > 0 ? " " : "", (double)scores[i]);
     printf("\n");
     token_ids_release(&ids);
-    batch_release(&batch);
+    batch_free(&batch);
     return ok;
 }
 

@@ -281,7 +281,7 @@ int main(void)
         commands[i].run(&p, p.line + length);
     }
     fflush(stdout);
-    batch_release(&p.batch);
+    batch_free(&p.batch);
     model_free(p.model);
     if (p.device) p.device->ops->close(p.device);
     free(p.line);

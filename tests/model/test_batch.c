@@ -152,7 +152,7 @@ START_TEST(random_groups_are_packed_right)
         case_check(&c, &batch, true);
         rows_see_their_sequence(&batch);
     }
-    batch_release(&batch);
+    batch_free(&batch);
 }
 END_TEST
 
@@ -186,7 +186,7 @@ static void refused(const Group *groups, int32_t count, const char *word)
     arena_init(&arena, KiB(4));
     ck_assert(!batch_build(&batch, groups, count, (BatchOptions){.share = true}, &arena, &err));
     ck_assert_msg(strstr(err.detail, word) != NULL, "%s", err.detail);
-    batch_release(&batch);
+    batch_free(&batch);
     arena_release(&arena);
 }
 

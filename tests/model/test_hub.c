@@ -158,7 +158,7 @@ static Model *put_source(const struct Source *source, int32_t labels)
 {
     ModelConfig config;
     json_t *root = json_parse_file(str_from(source->config), 1000, &arena, &err);
-    ck_assert_msg(root != NULL && config_read(root, &config, &arena, &err), "%s", err.detail);
+    ck_assert_msg(root != NULL && hub_config_read(root, &config, &arena, &err), "%s", err.detail);
     json_decref(root);
     Model *model = model_with(&config, labels > 0 ? labels : 1, 7);
     ck_assert(directory_make(in_folder("source"), &arena, &err));
@@ -321,7 +321,7 @@ static void ck_refused(const char *config, const char *says)
     err = (Err){0};
     json_t *root = json_parse_file(str_from(config), 1000, &arena, &err);
     ck_assert_msg(root != NULL, "%s", err.detail);
-    ck_assert_msg(!config_read(root, &out, &arena, &err), "accepted: %s", config);
+    ck_assert_msg(!hub_config_read(root, &out, &arena, &err), "accepted: %s", config);
     ck_assert_msg(strstr(err.detail, says) != NULL, "\"%s\" lacks \"%s\"", err.detail, says);
     json_decref(root);
 }

@@ -278,7 +278,7 @@ START_TEST(buffers_that_grow_or_are_shared_by_layers_give_the_same_scores)
         scores_of(&w, scorer, false, got);
         ck_assert_mem_eq(want, got, sizeof want);
         ck_assert_uint_eq(model_use(scorer).bytes, before);
-        batch_release(&longer);
+        batch_free(&longer);
         model_free(trainer);
         model_free(scorer);
     }

@@ -289,7 +289,7 @@ static void batch_refused(World *w, Model *model, int32_t *ids, int32_t length, 
         batch_build(&batch, &(Group){&sequence, 1}, 1, (BatchOptions){true}, &w->arena, &w->err));
     ck_assert(!model_forward(model, &batch, false, scores, &w->arena, &w->err));
     ck_assert_msg(strstr(w->err.detail, word) != NULL, "%s", w->err.detail);
-    batch_release(&batch);
+    batch_free(&batch);
 }
 
 START_TEST(tokens_and_positions_beyond_the_tables_are_refused)

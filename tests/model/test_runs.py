@@ -185,6 +185,12 @@ def test_overlong_rows_are_cut_or_refused_and_counted(tmp_path):
     counts = rm.report(tmp_path / "cut")["data"]
     assert (counts["cut"], counts["refused"], counts["overlong_refused"]) == (3, 1, 1)
     assert counts["cut_tokens"] > 3 * 1000 and "data.jsonl:4:" in cut.stderr
+    # evaluations cut where training did, unless they are told otherwise
+    for more, expected in ((), (3, 1)), (("--max-length", "2048"), (0, 0)):
+        done = rm.run("eval", "--model", tmp_path / "cut", "--data", data, "--allow-train-rows",
+                      "--json", *rm.SCORING, *more, status=3 if expected[1] else 0)
+        counts = json.loads(done.stdout)["data"]
+        assert (counts["cut"], counts["refused"]) == expected
     rm.run(*common, "--out", tmp_path / "refused", "--overlong", "refuse", status=3)
     counts = rm.report(tmp_path / "refused")["data"]
     assert (counts["cut"], counts["overlong_refused"], counts["trained"]) == (0, 4, 36)
