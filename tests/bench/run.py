@@ -420,8 +420,32 @@ def bench_page():
     result("page", "key to painted task, p95", figures["paint_ms"], "ms", "limit", 50, 1, higher=False)
 
 
-BENCHES = {"judgments": bench_judgments, "leases": bench_leases, "import": bench_import,
-           "export": bench_export, "page": bench_page, "start": bench_start}
+def bench_gateway():
+    """The gateway before a model server that answers at once, everything recorded; LiteLLM beside it."""
+    sys.path.insert(0, str(ROOT / "tests" / "bench"))
+    import gateway
+    gateway.measure(sys.modules[__name__])
+
+
+def bench_serve():
+    """aileron-rm serve: 8 candidates of one prompt against each by itself, and 16 clients at once."""
+    sys.path.insert(0, str(ROOT / "tests" / "bench"))
+    import rm_serve
+    figures = rm_serve.measure()
+    alone, clients = figures["alone_s"], rm_serve.CLIENTS
+    result("serve", f"8 candidates of one prompt, {figures['dtype']}", figures["shared_s"], "s",
+           "each by itself", figures["separate_s"], 0.4, higher=False)
+    result("serve", "a score computed together differs", figures["difference"], "sd", "limit", 0.1, 1,
+           higher=False)
+    result("serve", f"requests of {clients} clients", figures["per_second"], "/s",
+           "one after the other", 1 / alone, 0.9)
+    result("serve", f"p99 of {clients} clients", figures["p99_s"], "s", f"{clients} times one alone",
+           clients * alone, 1.5, higher=False)
+
+
+BENCHES = {"gateway": bench_gateway, "judgments": bench_judgments, "leases": bench_leases, "import": bench_import,
+           "export": bench_export, "page": bench_page, "start": bench_start,
+           "serve": bench_serve}
 
 
 def main():
