@@ -121,6 +121,17 @@ seen as materialized (       -- one index descent each, and none where the condi
              where a.finish = 'stopped' and a.retry_s > 0 and a.choice = 0 and not a.told
                and t.project_id = a.project_id and t.parent_id = p.id and t.id <> a.turn_id
              order by t.at limit 1)
+           union all         -- a round's answer, after both were asked to try again, or otherwise
+           (select l.answer_ids[array_position(own.answer_ids, a.id)],
+                   case when l.turn_id = a.turn_id then 'retry' else 'rephrase' end
+              from arena_round own
+              join arena_round l on l.project_id = a.project_id
+                                and l.conversation_id = a.known_id and l.id > own.id
+              join turn t on t.project_id = a.project_id and t.id = l.turn_id
+             where a.told and own.project_id = a.project_id and own.conversation_id = a.known_id
+               and a.id = any (own.answer_ids)
+               and (l.turn_id = a.turn_id or t.parent_id is not distinct from a.known_parent_id)
+             order by l.turn_id = a.turn_id desc, l.id limit 1)
            limit 1) v on true
       left join lateral (    -- the person's latest conversation, while it stands at its first turn
            select n.id, n.impression_id, n.conversation_id, t.messages

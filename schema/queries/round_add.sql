@@ -1,7 +1,8 @@
 -- lane: write
 -- Begins a round of the arena: two models side by side, one impression. It is also what the person
 -- says of the answers before: of the round before on the same turn, both of which are to be tried again
--- (retry), or on another turn after the same answer (rephrase); else of the answer gone on from.
+-- (retry), or on another turn after the same answer (rephrase); else of the answer gone on from. An
+-- answer of that round that is still being given is told of when it is recorded (exchange_put).
 -- $1 project id
 -- $2 principal id
 -- $3 round id
@@ -60,6 +61,7 @@ told as (
                               'confidence', 1, 'round', $3::uuid),
            'arena', ledger_xid(), now()
       from before b cross join lateral unnest(b.answer_ids) with ordinality as a (id, slot)
+     where exists (select from answer where project_id = $1::integer and id = a.id)
     union all
     select $1::integer, $16::uuid, p.impression_id, $2::uuid, 'continue',
            jsonb_build_object('answer', p.id, 'by', $14::uuid, 'confidence', 1, 'round', $3::uuid),

@@ -1,6 +1,7 @@
 """The arena: two unnamed models side by side, votes at any time, winners gone on from, names at the end."""
 import json
 import threading
+import time
 
 import pytest
 from aileron import Server, wait_until
@@ -121,6 +122,26 @@ def test_going_on_from_the_winner_and_trying_both_again(ada, gate, models):  # n
     assert labels == {"pair-vote", "pair-retry"}
 
 
+def test_trying_again_is_told_of_answers_that_were_given_up_and_no_others(ada, gate, models):  # noqa: F811
+    gate.add(models.url, models=["alpha=slow", "beta=slow"]).expect(201)
+    made = ada.round("word " * 100)
+    links = [ada.open({"round_id": made["id"], "slot": slot}) for slot in "AB"]
+    begun = [json.loads(response.readline()[6:])["answer_id"] for _, response in links]
+    again = ada.round(turn_id=made["turn_id"])  # while both are still going
+    for link, response in links:
+        response.close()
+        link.close()
+    wait_until(lambda: len(facts(gate)) == 4, what="two stops, two retries")
+    assert sorted(facts(gate)) == sorted((kind, one) for one in begun for kind in ("retry", "stop"))
+    gate.add(models.url, models=["alpha=error:500", "beta=error:500"]).expect(201)
+    time.sleep(2.2)  # each worker keeps what it knows of a project for two seconds
+    for _ in range(2):  # answers that never came are not what is given up
+        failed = ada.round(turn_id=again["turn_id"])
+        for slot in "AB":
+            ada.refuse(502, round_id=failed["id"], slot=slot)
+    assert len(facts(gate)) == 4
+
+
 def test_votes_may_come_before_the_answers_end_and_be_changed(ada, gate):
     made = ada.round("one two three four five six seven eight nine ten")
     first = ada.vote(made, "A").expect(200).json()["id"]
@@ -136,6 +157,8 @@ def test_votes_may_come_before_the_answers_end_and_be_changed(ada, gate):
         format="trl-preference", source="implicit", rule="pair-vote").splitlines()]
     assert pair["chosen"][0]["content"] == ends["B"]["content"]
     assert pair["rejected"][0]["content"] == ends["A"]["content"] and pair["events"] == [last]
+    ada.vote(made, "both_bad").expect(200)
+    assert gate.project.export_text(format="trl-preference", source="implicit") == ""
     bob = Player(gate)
     bob.vote(made, "A").problem(404)
     ada.vote(made, "C").problem(422, "/choice")
@@ -246,6 +269,25 @@ def test_an_end_that_was_seen_is_there_after_kill_9(models):  # noqa: F811
         ada.refuse(404, "/turn_id", turn_id=begin["turn_id"], model="count")
         ada.say("Go on", parent_id=seen[-1]["answer_id"])  # restarted in the middle
         assert ("continue", seen[-1]["answer_id"]) in facts(gate)
+
+
+def test_a_database_that_goes_is_said_and_nothing_is_promised(models):  # noqa: F811
+    with Server() as server:
+        gate = Gate(server, models.url)
+        ada = Person(gate)
+        first = ada.say("Before")
+        link, response = ada.open({"content": "word " * 30, "model": "slow",
+                                   "parent_id": first["answer_id"]})
+        begin = json.loads(response.readline()[6:])
+        server.kill9_postgres()
+        last = json.loads(response.read().decode().strip().rsplit("data: ", 1)[1])
+        link.close()
+        server.restart()
+        kept = {row[0] for row in gate.answers()}
+        assert last["event"] in ("end", "error")
+        assert (begin["answer_id"] in kept) == (last["event"] == "end")
+        assert first["answer_id"] in kept
+        ada.say("After", parent_id=first["answer_id"])
 
 
 def test_a_stopping_server_lets_answers_end(models):  # noqa: F811
