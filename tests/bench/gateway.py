@@ -13,6 +13,9 @@ import uuid
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TOOL = ROOT / "build" / "release" / "tests" / "bench" / "bench_gateway"
 LITELLM = ROOT / "build" / "venv-litellm"
+# no look-up of prices on the network, and no key of its own: only the proxy's work is measured
+LITELLM_ENVIRONMENT = {"LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+                       "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true"}
 PATH, DIRECT = "/openai/v1/chat/completions", "/v1/chat/completions"
 PACE_PER_SECOND = 400  # of all connections together: latency without a queue
 PACED, FLOOD, PEER_FLOOD = 4000, 40000, 2000
@@ -184,7 +187,7 @@ def litellm(run, stub, added_p99, per_second):
         process = subprocess.Popen([program, "--config", config, "--port", str(port), "--host",
                                     "127.0.0.1", "--num_workers", "2", "--telemetry", "False"],
                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder,
-                                   env={**os.environ, "LITELLM_LOG": "ERROR"}, start_new_session=True)
+                                   env={**os.environ, **LITELLM_ENVIRONMENT}, start_new_session=True)
         try:
             wait_for(port)
             load(port, "/chat/completions", 16, 200, keys)
