@@ -45,7 +45,8 @@ may()
     rm/nn | rm/text) echo base ;;
     rm/hub) echo base rm/nn rm/text ;;
     rm/data) echo base db formats api . rm/nn rm/text rm/hub ;; # rows as the server exports them
-    rm/run | rm/serve | rm/.) echo base rm/nn rm/text rm/hub rm/data rm/run rm/serve rm/. ;;
+    rm/serve) echo base formats http rm/nn rm/text rm/hub rm/run rm/. ;; # the server's own HTTP
+    rm/run | rm/.) echo base formats rm/nn rm/text rm/hub rm/data rm/run rm/serve rm/. ;;
     base) echo ;;
     stats | http | db) echo base ;;
     formats) echo base db ;; # reads rows of a result, sends batches
@@ -69,7 +70,7 @@ check_includes()
     grep -nHo '#include "[^"]*"' $(server_files) | while IFS=: read -r file line target; do
         target=${target#*\"}
         target=${target%\"}
-        [ -e "build/gen/$target" ] && continue
+        [[ $target != */* && -e build/gen/$target ]] && continue
         folder=$(folder_of "$file")
         target=$(realpath -m --relative-to=. "$(dirname "$file")/$target")
         [ -e "$target" ] || { echo "$file:$line: $target is not there"; continue; }
@@ -89,7 +90,7 @@ check_libraries()
         grep -nHE "#include <$header" $(server_files) | grep -vE "^$where" |
             sed "s,\$, -- only $where may,"
     done <<'LIST'
-microhttpd\.h (server/http|reward_model/serve)/
+microhttpd\.h server/http/
 libpq-fe\.h (server/db|reward_model/data)/
 jansson\.h server/base/json\.h
 sodium\.h server/base/crypto\.c
