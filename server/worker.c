@@ -149,11 +149,12 @@ static bool open_http(Worker *worker, const char *address, int workers, Arena *a
 
 static bool open_gateway(Worker *worker)
 {
-    const Server *server = worker->server;
+    Server *server = worker->server;
     const GatewayOptions options = {
         .db = worker->db,
         .pseudonym_key = server->pseudonym_key,
         .seal_key = server->seal_key,
+        .generation = &server->gateway_generation,
         .ack_stream = strcmp(server->config->gateway_ack, "stream") == 0,
         .workers = server->worker_count,
     };

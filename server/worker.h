@@ -25,6 +25,7 @@ typedef struct Server {
     _Atomic bool draining;           /* /readyz says no; nothing new is accepted */
     _Atomic bool hurry;              /* a second signal: end without waiting for requests */
     _Atomic uint64_t auth_generation;/* raised when sessions or roles change: caches are dropped */
+    _Atomic uint64_t gateway_generation; /* likewise for projects' upstreams and settings */
     uint16_t port;
 } Server;
 

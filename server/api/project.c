@@ -95,6 +95,7 @@ static void overlap_changed(Req *req, const Rows *rows)
 
 static void updated(Req *req, const Rows *rows)
 {
+    gateway_forget(req->worker->gateway); /* it goes by some of the settings */
     if (rows_count(rows) > 0 && req->state)
         SEND(req, project_overlap, overlap_changed, db_int(req->caller.project_id),
              db_int(rows_int(rows, 0, rows_column(rows, "_overlap"))));

@@ -11,7 +11,7 @@ Gateway *gateway_open(const GatewayOptions *options)
     g->options = *options;
     g->upstreams = upstreams_open();
     g->demos = demo_calls_open(options->db);
-    g->projects = project_cache_new(options->seal_key);
+    g->projects = project_cache_new(options->seal_key, options->generation);
     if (g->upstreams != NULL && g->demos != NULL && g->projects != NULL) return g;
     gateway_close(g);
     return NULL;
@@ -64,5 +64,5 @@ bool gateway_idle(const Gateway *g)
 
 void gateway_forget(Gateway *g)
 {
-    project_cache_clear(g->projects);
+    atomic_fetch_add(g->options.generation, 1);
 }

@@ -6,6 +6,7 @@
 #ifndef AILERON_GATEWAY_H
 #define AILERON_GATEWAY_H
 
+#include <stdatomic.h>
 #include "../db/db.h"
 #include "../http/req.h"
 
@@ -15,6 +16,7 @@ typedef struct GatewayOptions {
     Db *db;
     const uint8_t *pseudonym_key; /* end users are known by hashes under it */
     const uint8_t *seal_key;      /* opens the upstreams' keys */
+    _Atomic uint64_t *generation; /* of the process: raised when a project's upstreams change */
     bool ack_stream;              /* the end of an answer goes out without waiting for the commit */
     int workers;                  /* that share an upstream's concurrency */
 } GatewayOptions;
@@ -27,7 +29,7 @@ int gateway_fd(const Gateway *gateway);
 int gateway_timeout_ms(const Gateway *gateway);
 void gateway_pump(Gateway *gateway);
 bool gateway_idle(const Gateway *gateway); /* nothing is under way that still has to be recorded */
-/* Upstreams or settings have changed: what is cached of every project is read again. */
+/* Upstreams or settings have changed: every worker reads them again. */
 void gateway_forget(Gateway *gateway);
 
 /* POST /openai/v1/chat/completions, for the caller's project. */

@@ -14,13 +14,17 @@ enum {
 
 struct ProjectCache {
     const uint8_t *seal_key;
+    const _Atomic uint64_t *generation;
     Project slots[CACHE_SLOTS];
 };
 
-ProjectCache *project_cache_new(const uint8_t seal_key[CRYPTO_KEY_BYTES])
+ProjectCache *project_cache_new(const uint8_t seal_key[CRYPTO_KEY_BYTES],
+                                const _Atomic uint64_t *generation)
 {
     ProjectCache *cache = calloc(1, sizeof *cache);
-    if (cache != NULL) cache->seal_key = seal_key;
+    if (cache == NULL) return NULL;
+    cache->seal_key = seal_key;
+    cache->generation = generation;
     return cache;
 }
 
@@ -30,15 +34,10 @@ static void slot_drop(Project *slot)
     *slot = (Project){0};
 }
 
-void project_cache_clear(ProjectCache *cache)
-{
-    for (int i = 0; i < CACHE_SLOTS; i++) slot_drop(&cache->slots[i]);
-}
-
 void project_cache_free(ProjectCache *cache)
 {
     if (cache == NULL) return;
-    project_cache_clear(cache);
+    for (int i = 0; i < CACHE_SLOTS; i++) slot_drop(&cache->slots[i]);
     free(cache);
 }
 
@@ -50,7 +49,8 @@ static Project *slot_of(ProjectCache *cache, int64_t id)
 const Project *project_find(ProjectCache *cache, int64_t id)
 {
     const Project *slot = slot_of(cache, id);
-    return slot->id == id && clock_monotonic_us() < slot->expires_us ? slot : NULL;
+    bool current = slot->generation == atomic_load(cache->generation);
+    return slot->id == id && current && clock_monotonic_us() < slot->expires_us ? slot : NULL;
 }
 
 /* ---- reading rows ---- */
@@ -151,6 +151,7 @@ const Project *project_put(ProjectCache *cache, int64_t id, const Rows *rows, Ar
     }
     slot->id = id;
     slot->expires_us = clock_monotonic_us() + KEPT_US;
+    slot->generation = atomic_load(cache->generation);
     return slot;
 }
 

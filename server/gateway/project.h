@@ -3,6 +3,7 @@
 #ifndef AILERON_GATEWAY_PROJECT_H
 #define AILERON_GATEWAY_PROJECT_H
 
+#include <stdatomic.h>
 #include "../db/db.h"
 
 enum {
@@ -22,6 +23,7 @@ typedef struct ProjectUpstream {
 typedef struct Project {
     int64_t id;
     int64_t expires_us;
+    uint64_t generation; /* of the process, when it was read */
     ProjectUpstream *upstreams;
     int upstream_count;
     int session_s;     /* silence after which a conversation is over */
@@ -31,9 +33,9 @@ typedef struct Project {
 } Project;
 
 typedef struct ProjectCache ProjectCache;
-MUST_CHECK ProjectCache *project_cache_new(const uint8_t seal_key[CRYPTO_KEY_BYTES]);
+MUST_CHECK ProjectCache *project_cache_new(const uint8_t seal_key[CRYPTO_KEY_BYTES],
+                                           const _Atomic uint64_t *generation);
 void project_cache_free(ProjectCache *cache);
-void project_cache_clear(ProjectCache *cache);
 /* NULL: not there or too old; read it by SQL_gateway_config and put its rows. */
 const Project *project_find(ProjectCache *cache, int64_t id);
 MUST_CHECK const Project *project_put(ProjectCache *cache, int64_t id, const Rows *rows,
