@@ -4,7 +4,6 @@ import concurrent.futures
 import json
 import shutil
 import socket
-import statistics
 import struct
 import subprocess
 import time
@@ -167,15 +166,14 @@ def test_requests_are_scored_together_and_alike(model):
 
 
 def test_bf16_is_close_together_and_alone(model):
-    """Its products depend on who stands beside whom, within a tenth of the spread of the scores."""
+    """Its products depend a little on who stands beside whom."""
     bodies = [{"prompt": f"{PROMPT}{n // 4}", "completions": [f"{answer} {n}" for answer in ANSWERS]}
               for n in range(24)]
     with Service(model, "--dtype", "bf16") as running, concurrent.futures.ThreadPoolExecutor(24) as pool:
         alone = [x for body in bodies for x in running.ask("/score", body)["scores"]]
         together = [x for one in pool.map(lambda body: running.ask("/score", body)["scores"], bodies)
                     for x in one]
-    worst = max(abs(x - y) for x, y in zip(alone, together))
-    assert worst <= 0.1 * statistics.stdev(alone), (worst, statistics.stdev(alone))
+    assert together == pytest.approx(alone, rel=1e-3)
 
 
 def test_small_batches_change_nothing(model, expected):
