@@ -24,11 +24,12 @@ SHAPE = {"model_type": "llama", "hidden_act": "silu", "vocab_size": 49152, "hidd
          "tie_word_embeddings": True, "attention_bias": False, "mlp_bias": False,
          "architectures": ["LlamaForSequenceClassification"], "torch_dtype": "bfloat16",
          "id2label": {"0": "LABEL_0"}, "problem_type": "regression"}
-MEDIAN_TOKENS = 186  # of a prompt with one answer
-PROMPT_TO_ANSWER = 2.15
+# median tokens of a prompt with one answer, and how much longer the prompt is than the answer; with 8
+# candidates the tokens alone allow (ratio + 8) / (8 ratio + 8) of the time: 0.40 and 0.20
+LENGTHS = {"TL;DR-like": (416, 11.1), "HH-like": (186, 2.15)}
 SPREAD = 0.5  # standard deviation of the logarithm of the length
 CANDIDATES = 8
-PROMPTS = 4
+PROMPTS = 3
 ROUNDS = 3
 CLIENTS = 16
 LOAD_REQUESTS = 48
@@ -92,13 +93,14 @@ def text_of(source, length):
     return "".join(source.choices("abcdefghijklmnopqrstuvwxyz    ", k=length))
 
 
-def conversations(count, candidates, seed=1):
+def conversations(count, candidates, lengths, seed=1):
     """Bodies of /score; lengths are lognormal around the median."""
     source = random.Random(seed)
+    median, ratio = LENGTHS[lengths]
     made = []
     for _ in range(count):
-        total = min(900, MEDIAN_TOKENS * source.lognormvariate(0, SPREAD))
-        answer = total / (1 + PROMPT_TO_ANSWER)
+        total = min(900, median * source.lognormvariate(0, SPREAD))
+        answer = total / (1 + ratio)
         made.append({"prompt": text_of(source, round(total - answer)),
                      "completions": [text_of(source, max(4, round(answer * source.uniform(0.7, 1.3))))
                                      for _ in range(candidates)]})
@@ -111,13 +113,13 @@ def timed(running, bodies):
     return time.monotonic() - started, [x for one in scores for x in one]
 
 
-def compare_shared(running):
+def compare_shared(running, lengths):
     """Seconds for all candidates of a prompt at once, and for each by itself, one after the other;
     in turn, the least of ROUNDS each, summed over the prompts. And how far the scores differ, in
     standard deviations of them."""
     shared = separate = difference = 0
     every = []
-    for body in conversations(PROMPTS, CANDIDATES):
+    for body in conversations(PROMPTS, CANDIDATES, lengths):
         apart = [{"prompt": body["prompt"], "completions": [answer]}
                  for answer in body["completions"]]
         rounds = [timed(running, [body]) + timed(running, apart) for _ in range(ROUNDS)]
@@ -132,7 +134,7 @@ def compare_shared(running):
 def load(running):
     """Requests per second and the 99th percentile of their seconds with CLIENTS at once, and the
     seconds of one alone; in turn, the best of ROUNDS each."""
-    bodies = conversations(LOAD_REQUESTS, 2, seed=2)
+    bodies = conversations(LOAD_REQUESTS, 2, "HH-like", seed=2)
     rates, tails, singles = [], [], []
 
     def ask(body):
@@ -155,8 +157,7 @@ def measure(dtype="auto"):
     with tempfile.TemporaryDirectory(prefix="aileron-bench.") as folder:
         with Service(make_model(folder), "--dtype", dtype, "--template", "raw") as running:
             figures["dtype"] = running.ask("/v1/models")["data"][0]["dtype"]
-            figures["shared_s"], figures["separate_s"], figures["difference"] = \
-                compare_shared(running)
+            figures["shared"] = {lengths: compare_shared(running, lengths) for lengths in LENGTHS}
             figures["per_second"], figures["p99_s"], figures["alone_s"] = load(running)
     return figures
 

@@ -6,6 +6,7 @@ build/bench/NAME.jsonl.
 """
 import argparse
 import hashlib
+import importlib
 import json
 import os
 import pathlib
@@ -433,19 +434,47 @@ def bench_serve():
     import rm_serve
     figures = rm_serve.measure()
     alone, clients = figures["alone_s"], rm_serve.CLIENTS
-    result("serve", f"8 candidates of one prompt, {figures['dtype']}", figures["shared_s"], "s",
-           "each by itself", figures["separate_s"], 0.4, higher=False)
-    result("serve", "a score computed together differs", figures["difference"], "sd", "limit", 0.1, 1,
-           higher=False)
+    for lengths, (shared, separate, difference) in figures["shared"].items():
+        result("serve", f"8 candidates of one prompt, {lengths}, {figures['dtype']}", shared, "s",
+               "each by itself", separate, 0.4, higher=False)
+        result("serve", f"a score computed together differs, {lengths}", difference, "sd", "limit",
+               0.1, 1, higher=False)
     result("serve", f"requests of {clients} clients", figures["per_second"], "/s",
            "one after the other", 1 / alone, 0.9)
     result("serve", f"p99 of {clients} clients", figures["p99_s"], "s", f"{clients} times one alone",
            clients * alone, 1.5, higher=False)
 
 
+def bench_trainer():
+    """Training pairs a second beside TRL and tuned PyTorch on the same cores, peak memory, losses."""
+    reward_model("rm_trainer").measure(sys.modules[__name__])
+
+
+def bench_products():
+    """The products of whole training steps beside bare oneDNN."""
+    reward_model("rm_trainer").measure_products(sys.modules[__name__])
+
+
+def bench_head():
+    """Training score heads on 5,500 labels whose features are cached."""
+    reward_model("rm_trainer").measure_head(sys.modules[__name__])
+
+
+def bench_learning():
+    """Accuracy on held-out prompts of HH and PandaLM beside the baselines."""
+    reward_model("rm_learning").measure(sys.modules[__name__])
+
+
+def reward_model(name):
+    sys.path.insert(0, str(ROOT / "tests" / "bench"))
+    return importlib.import_module(name)
+
+
 BENCHES = {"gateway": bench_gateway, "judgments": bench_judgments, "leases": bench_leases, "import": bench_import,
            "export": bench_export, "page": bench_page, "start": bench_start,
-           "serve": bench_serve}
+           "serve": bench_serve,
+           "trainer": bench_trainer, "products": bench_products, "head": bench_head,
+           "learning": bench_learning}
 
 
 def main():
