@@ -1,4 +1,5 @@
 /* main.c - `aileron-rm COMMAND`: finds the command in the table and runs it. */
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,8 +40,12 @@ static int print_help(FILE *out, int status)
  * the program started again. What the user has set stays. */
 static void spin_briefly(char **argv)
 {
+    char path[PATH_MAX]; /* the program's own, so that it keeps its name among the processes */
     if (getenv("GOMP_SPINCOUNT") || getenv("OMP_WAIT_POLICY")) return;
-    if (setenv("GOMP_SPINCOUNT", "1000", 0) == 0) execv("/proc/self/exe", argv);
+    ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
+    if (length < 0 || setenv("GOMP_SPINCOUNT", "1000", 0) != 0) return;
+    path[length] = '\0';
+    execv(path, argv);
     /* where that is forbidden the results are the same */
 }
 
