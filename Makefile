@@ -146,7 +146,7 @@ $(OUT)/server/db/sql.o $(OUT)/server/db/migrate.o $(OUT)/server/formats/demo.o: 
 	$(QUERIES) $(MIGRATIONS) schema/demo.jsonl
 $(OUT)/server/api/health.o: server/api/openapi.json
 
-c-tests: $(C_TESTS) $(RM_TESTS)
+c-tests: $(C_TESTS)
 benches: $(BENCHES)
 $(C_TESTS) $(BENCHES): $(OUT)/%: $(OUT)/%.o $(SUPPORT) $(LIBRARY)
 	$(CC) $(LDFLAGS) -o $@ $^ $(CHECK_LIBS) $(LIBS)

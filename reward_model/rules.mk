@@ -10,7 +10,7 @@ RM_BENCHES := $(patsubst %.c,$(OUT)/%,$(wildcard tests/model/bench_*.c))
 DNNL := $(if $(wildcard /usr/include/oneapi/dnnl/dnnl.h),yes)
 RM_CFLAGS := -fopenmp $(if $(filter release,$(MODE)),-O3) $(if $(DNNL),-DHAVE_DNNL)
 RM_LIBS := $(if $(DNNL),-ldnnl) -fopenmp $(LIBS)
-$(RM_OBJECTS) $(RM_TESTS:=.o) $(RM_PROBES:=.o) $(RM_BENCHES:=.o): CFLAGS += $(RM_CFLAGS)
+$(RM_OBJECTS) $(RM_TESTS:=.o) $(RM_BENCHES:=.o): CFLAGS += $(RM_CFLAGS)
 # The kernels: a * b + c may be one instruction, and vectors pass between inlined functions only.
 $(OUT)/reward_model/nn/ops_cpu%.o: CFLAGS += -ffp-contract=fast -fno-math-errno \
 	-fno-trapping-math -Wno-psabi
@@ -35,9 +35,9 @@ build/aileron-rm: FORCE
 $(RM_LIBRARY): $(filter-out $(OUT)/reward_model/main.o,$(RM_OBJECTS))
 	@rm -f $@ && ar qcs $@ $^
 
-c-tests: $(RM_PROBES)
+c-tests: $(RM_TESTS)
 benches: $(RM_BENCHES)
-$(RM_TESTS) $(RM_PROBES) $(RM_BENCHES): $(OUT)/%: $(OUT)/%.o $(SUPPORT) $(RM_LIBRARY) $(LIBRARY)
+$(RM_TESTS) $(RM_BENCHES): $(OUT)/%: $(OUT)/%.o $(SUPPORT) $(RM_LIBRARY) $(LIBRARY)
 	$(CC) $(LDFLAGS) -o $@ $^ $(CHECK_LIBS) $(RM_LIBS)
 
--include $(RM_OBJECTS:.o=.d) $(RM_TESTS:=.d) $(RM_BENCHES:=.d) $(RM_PROBES:=.d)
+-include $(RM_OBJECTS:.o=.d) $(RM_TESTS:=.d) $(RM_BENCHES:=.d)
