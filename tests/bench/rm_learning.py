@@ -17,7 +17,7 @@ HELD_OUT = 20  # of 100
 LENGTH = 512
 CHOSEN = ["--mode", "head", "--heads", 8, "--epochs", 15, "--lr", "1e-3", "--batch", 64,
           "--max-length", LENGTH]
-KEPT = ("train.jsonl", "report.json", "learning-curve.svg")
+KEPT = ("train.jsonl", "report.json", "learning_curve.svg")
 
 
 def hh_rows():
