@@ -45,6 +45,8 @@ export class ArenaSession extends ChatSession {
         { conversation_id: this.id, ...this.naming(turn) });
       round.id = id;
       if (turnId) turn.id = turnId;
+      this.isNew = false;
+      this.begun.emit(turn);
     } catch (error) {
       if (!(error instanceof api.ApiError)) throw error;
       round.problem = problemText(error);

@@ -14,7 +14,7 @@ import { conversationList } from "./widgets/conversation-list.js";
 import { isOpen, openDialog } from "./widgets/dialog.js";
 import { emptyState } from "./widgets/page.js";
 
-const NEAR_END = 90;
+const NEAR_END = 40;
 const WIDE = matchMedia("(min-width: 62rem)");
 
 // Only what changed moves, so that an open text field keeps its cursor.
@@ -169,14 +169,19 @@ export class ChatScreen {
   }
 
   scrolled() {
-    const rest = document.documentElement.scrollHeight - innerHeight - scrollY;
-    this.pinned = rest < NEAR_END;
-    this.jump.hidden = this.pinned;
+    const height = document.documentElement.scrollHeight;
+    const rest = height - innerHeight - scrollY;
+    // On a page that stays as high as it was, only a person moves up.
+    if (rest < NEAR_END) this.pinned = true;
+    else if (scrollY < this.place && height === this.height) this.pinned = false;
+    this.place = scrollY;
+    this.height = height;
+    this.jump.hidden = rest < NEAR_END;
   }
 
   follow() {
     if (this.pinned) window.scrollTo(0, document.documentElement.scrollHeight);
-    else this.scrolled();
+    this.scrolled();
   }
 
   toEnd() {

@@ -80,6 +80,7 @@ export class ChatSession {
     const control = new AbortController();
     const { tree } = this;
     answer.control = control;
+    if (answer.stopping) control.abort();
     this.running.add(answer);
     this.changed.emit();
     try {
@@ -153,7 +154,10 @@ export class ChatSession {
   }
 
   stop() {
-    for (const answer of this.running ?? []) answer.control?.abort();
+    for (const answer of this.running ?? []) {
+      answer.stopping = true; // one that is not asked for yet never will be
+      answer.control?.abort();
+    }
   }
 
   // The person's own better text, beside the answer it comes from.

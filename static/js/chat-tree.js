@@ -10,7 +10,7 @@ const newest = (list) => list.reduce((best, one) =>
 function makeAnswer(turn, given = {}) {
   return { id: null, turn, slot: null, round: null, content: "", html: null, finish: null,
     edit_of: null, model: null, thumb: null, star: null, state: "done", problem: null,
-    heard: channel(), ...given };
+    stopping: false, heard: channel(), ...given };
 }
 
 // Two answers side by side. vote: A | B | tie | both_bad; saving: how the vote is on its way.

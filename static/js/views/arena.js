@@ -13,7 +13,7 @@ import { askWhich } from "../widgets/annotate-dialogs.js";
 import { CHOICES, roundView } from "../widgets/arena-round.js";
 import { questionView } from "../widgets/chat-question.js";
 import { confirmDialog } from "../widgets/dialog.js";
-import { note } from "../widgets/notice.js";
+import { announce, note } from "../widgets/notice.js";
 import { emptyState, pageHeader } from "../widgets/page.js";
 import { problemText } from "../widgets/problem.js";
 
@@ -40,7 +40,9 @@ class Arena extends ChatScreen {
   }
 
   tools() {
-    this.endButton = button(t("arena.end"), () => this.end(), { class: "quiet end" });
+    this.endButton = button([h("span", { class: "wide-words" }, t("arena.end")),
+      h("span", { class: "short-words", "aria-hidden": "true" }, t("arena.end_short"))],
+    () => this.end(), { class: "quiet end", "aria-label": t("arena.end") });
     return this.endButton;
   }
 
@@ -89,7 +91,7 @@ class Arena extends ChatScreen {
     const round = this.chat.lastRound();
     if (!round || round.problem || this.chat.ended) return;
     this.chat.vote(round, choice);
-    note(t(`arena.voted_${choice}`));
+    announce(t(`arena.voted_${choice}`));
     this.composer.focus();
   }
 
@@ -137,7 +139,7 @@ class Arena extends ChatScreen {
     if (!sure) return;
     try {
       await this.chat.end();
-      note(t("arena.names_note"));
+      announce(t("arena.names_note"));
     } catch (error) {
       note(problemText(error));
     }

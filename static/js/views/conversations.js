@@ -21,6 +21,8 @@ function inWords(key, given) {
 
 const share = (value) => number(value, { style: "percent", maximumFractionDigits: 1 });
 
+const short = (value) => number(value, { maximumFractionDigits: 2 });
+
 function interval(rate) {
   return t("stats.interval_short", { lower: share(rate.lower), upper: share(rate.upper) });
 }
@@ -40,9 +42,9 @@ function numbers({ all, length }) {
   });
   return figures(figure(t("stats.answers"), number(all.answers), t("stats.conversations_count",
     { n: length.conversations })), rates,
-  figure(t("stats.length"), number(length.mean, { maximumFractionDigits: 2 }),
-    t("stats.interval_short", { lower: number(length.lower, { maximumFractionDigits: 2 }),
-      upper: number(length.upper, { maximumFractionDigits: 2 }) })));
+  figure(t("stats.length"), short(length.mean), length.conversations > 1 &&
+    t("stats.interval_short", { lower: short(Math.max(0, length.lower)),
+      upper: short(length.upper) })));
 }
 
 function definitions(given, names) {
@@ -98,7 +100,7 @@ function days(stats) {
 function exportLink(slug, rule) {
   const query = { format: FORMATS[rule.kind], source: "implicit", rule: rule.name };
   return h("a", { href: api.url(`/projects/${slug}/export`, query), class: "button quiet",
-    download: `${slug}-${rule.name}.jsonl`,
+    download: "",
     "aria-label": t("stats.export_of", { name: rule.name }) }, t("nav.export"));
 }
 

@@ -21,7 +21,8 @@ function card(answer, desk) {
     if (answer.id) desk.reports.tell(answer.id, "copy");
     announce(t("action.copied"));
   });
-  const node = h("section", { class: "answer", "aria-labelledby": id, "data-slot": slot },
+  const node = h("div",
+    { class: "answer", role: "group", "aria-labelledby": id, "data-slot": slot },
     h("div", { class: "answer-head" }, h("h2", { id, class: "slot" },
       h("span", { class: "visually-hidden" }, t("answer.name"), " "), slot), name, copy),
     text.node, state);
