@@ -1,4 +1,4 @@
-"""The arena: two unnamed models side by side, votes at any time, going on, trying again, the end."""
+"""The arena: two unnamed models side by side, votes at any time, going on, the end."""
 import pytest
 from playwright.sync_api import expect
 
@@ -48,7 +48,7 @@ def votes(page, stage, slug, want):
 
 @pytest.mark.parametrize("language", ["en", "ko"])
 def test_a_duel(stage, models, language):
-    """Vote while they write, go on from the winner, both again, change a vote, end: names appear."""
+    """Vote while they write, go on from the winner, both again, change a vote, end."""
     words = WORDS[language]
     slug = talking(stage, models, ["slow", "count"])
     page = stage.annotator(slug, path=f"/p/{slug}/chat", locale=LOCALES[language])
@@ -112,6 +112,9 @@ def test_keyboard_only(stage, models):
     page.keyboard.press("ArrowRight")
     pressed(page, "B")
     expect(box(page)).to_be_focused()
+    # One answer is there, the other one comes.
+    expect(rounds(page).locator(".tail", has_text="word word")).to_have_count(1)
+    expect(rounds(page).locator(".answer-head .icon-button:visible")).to_have_count(1)
     page.keyboard.press("Escape")
     expect(rounds(page).locator(".finish").first).to_contain_text("You stopped this answer.")
     page.keyboard.press("Escape")

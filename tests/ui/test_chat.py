@@ -1,4 +1,4 @@
-"""The chat: streamed answers, siblings, branches, better answers, stopping, trouble, hostile words."""
+"""The chat: streamed answers, siblings, branches, better answers, stopping, hostile words."""
 import re
 
 import pytest
@@ -11,8 +11,8 @@ from test_screens import THEMES, check
 WORDS = {
     "en": {"write": "Write a message", "again": "Another answer", "question": "Edit the question",
            "ask": "Ask again", "better": "Write a better answer", "save": "Save", "copy": "Copy",
-           "up": "Good answer", "down": "Bad answer", "star": "4 stars", "previous": "Previous version",
-           "next": "Next version", "edited": "Edited by you", "reason": "Not correct",
+           "up": "Good answer", "down": "Bad answer", "star": "4 stars",
+           "previous": "Previous version", "next": "Next version", "edited": "Edited by you", "reason": "Not correct",
            "own": "In your own words", "send": "Send", "new": "New conversation"},
     "ko": {"write": "메시지를 입력하세요", "again": "다른 답변 받기", "question": "질문 고치기",
            "ask": "다시 묻기", "better": "더 좋은 답변으로 고쳐 쓰기", "save": "저장", "copy": "복사",
@@ -61,7 +61,7 @@ def told(page, stage, slug, want, seconds=8):
 
 @pytest.mark.parametrize("language", ["en", "ko"])
 def test_a_conversation(stage, models, language):
-    """Ask, ask for another, go back, reword, write it better, go on; all of it is still there later."""
+    """Ask, ask for another, go back, write it better, reword; all of it is there later."""
     words = WORDS[language]
     slug = talking(stage, models, ["count"])
     page = stage.annotator(slug, path=f"/p/{slug}/chat",
@@ -235,7 +235,7 @@ def test_stop_and_go_on(stage, models):
 
 
 def test_trouble_loses_no_word(stage, models):
-    """A model that fails, a network that is gone, a reload: the words stay and go out in the end."""
+    """A model that fails, a network that is gone, a reload: the words go out in the end."""
     slug = talking(stage, models, ["error:500", "die", "slow"])
     page = stage.annotator(slug, path=f"/p/{slug}/chat")
     page.get_by_label("Model", exact=True).select_option("error:500")
@@ -305,7 +305,7 @@ def test_a_stream_that_is_cut_off_says_so(stage, models):
 
 
 def test_hostile_words_stay_words(stage, models):
-    """As a question, while they stream, as an answer, edited, in the list: nothing runs or loads."""
+    """Asked, streamed, answered, edited, in the list: nothing runs or loads."""
     slug = talking(stage, models, ["slow"])
     page = stage.annotator(slug, path="/account")
     foreign = watch(page, stage.server)

@@ -1,5 +1,5 @@
-"""The script for other people's pages: on another origin, with a reporter's key, every signal arrives,
-also from tabs that are closed or crash; without consent nothing is sent and nothing kept."""
+"""The script for other people's pages: on another origin, with a reporter's key, every signal
+arrives, also from tabs that are closed or crash; without consent nothing is sent or kept."""
 import gzip
 import json
 import os
