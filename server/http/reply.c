@@ -17,6 +17,7 @@ enum {
     "font-src 'self'; connect-src 'self'; manifest-src 'self'; worker-src 'self'; "               \
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "                               \
     "require-trusted-types-for 'script'; trusted-types aileron"
+#define EMBED_PATH "/static/embed/"
 #define DATA_CSP "default-src 'none'; frame-ancestors 'none'"
 
 /* ---- what every reply carries ---- */
@@ -76,6 +77,7 @@ void reply_send(Req *req, int status, const char *content_type, struct MHD_Respo
     MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
     MHD_add_response_header(response, "Referrer-Policy", "same-origin");
     bool open = req->route != NULL && (req->route->flags & ROUTE_ANY_ORIGIN) != 0;
+    open = open || str_starts(req->path, EMBED_PATH); /* scripts that other sites' pages load */
     MHD_add_response_header(response, "Cross-Origin-Resource-Policy",
                             open ? "cross-origin" : "same-origin");
     if (open) {
