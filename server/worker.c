@@ -19,7 +19,7 @@ enum {
     JOBS_MS = 5000,            /* then jobs that still point to requests */
     CLOSING_POLL_MS = 20,
     STREAMS_MAX = DB_STREAMS_MAX,
-    IN_FLIGHT_MAX = 4096, /* streams count as long as they last */
+    IN_FLIGHT_MAX = 1024,
     IDLE_TIMEOUT_S = 60,
     BODY_TIMEOUT_S = 30,
     CONNECTIONS_MIN = 64,

@@ -283,7 +283,11 @@ void http_on_completed(void *cls, struct MHD_Connection *connection, void **cont
             p->conn->since_us = clock_monotonic_us();
         }
         live_remove(p);
-        p->http->in_flight--;
+        if (p->lasting) {
+            p->http->lasting--;
+        } else {
+            p->http->in_flight--;
+        }
         metric_add(METRIC_http_in_flight, -1);
         sink_drop(p);
         if (p->stream != NULL) stream_finish(p->stream);

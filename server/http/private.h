@@ -69,6 +69,7 @@ typedef struct ReqPrivate {
     bool body_waiting;     /* the sink took less than it was given */
     bool body_resumed;     /* … and asked for more before it even returned */
     bool sink_ended, sink_gone;
+    bool lasting;          /* an event stream: open for long, and hardly any work */
     bool gone;             /* the connection is no more; only holds keep the memory */
     bool killed;           /* the server stops: whatever is called back, end it */
 } ReqPrivate;
@@ -79,7 +80,8 @@ struct Http {
     Proxies proxies;
     Conn *conns;
     ReqPrivate *live;
-    int in_flight;
+    int in_flight; /* without those that are `lasting` */
+    int lasting;
     int64_t sweep_due_us, watch_due_us;
     int listen_fd; /* -1 once quiesced */
     uint16_t port;

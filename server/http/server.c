@@ -209,7 +209,7 @@ int http_timeout_ms(const Http *http)
 {
     MHD_UNSIGNED_LONG_LONG timeout;
     if (http->resumed) return 0; /* MHD_get_timeout does not count resumed connections */
-    int64_t most_ms = http->in_flight > 0 ? WATCH_INTERVAL_US / 1000 : -1;
+    int64_t most_ms = http->in_flight + http->lasting > 0 ? WATCH_INTERVAL_US / 1000 : -1;
     if (MHD_get_timeout(http->daemon, &timeout) == MHD_NO) return (int)most_ms;
     if (most_ms >= 0 && timeout > (uint64_t)most_ms) return (int)most_ms;
     return timeout > INT32_MAX ? INT32_MAX : (int)timeout;
@@ -230,7 +230,7 @@ void http_run(Http *http)
 
 bool http_idle(const Http *http)
 {
-    return http->in_flight == 0;
+    return http->in_flight + http->lasting == 0;
 }
 
 /* ---- ending ---- */

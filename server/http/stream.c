@@ -186,6 +186,11 @@ void reply_stream(Req *req, const char *content_type, const ReplyStream *stream)
         return;
     }
     p->stream = s;
+    if (strncmp(content_type, "text/event-stream", 17) == 0 && !p->lasting) {
+        p->lasting = true;
+        p->http->lasting++;
+        p->http->in_flight--;
+    }
     if (names[s->coding] != NULL) {
         MHD_add_response_header(response, "Content-Encoding", names[s->coding]);
     }
