@@ -62,6 +62,7 @@ static size_t whole(const Link *link)
     if (!end) return 0;
     size_t head = (size_t)(end - link->buffer) + 4;
     const char *length = memmem(link->buffer, head, "ontent-Length: ", 15);
+    if (!length) length = memmem(link->buffer, head, "ontent-length: ", 15); /* uvicorn's */
     if (!length) {
         const char *last = memmem(link->buffer, link->used, "\r\n0\r\n\r\n", 7); /* chunked */
         return last ? (size_t)(last - link->buffer) + 7 : 0;

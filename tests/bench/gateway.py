@@ -18,7 +18,7 @@ LITELLM_ENVIRONMENT = {"LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "
                        "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true"}
 PATH, DIRECT = "/openai/v1/chat/completions", "/v1/chat/completions"
 PACE_PER_SECOND = 400  # of all connections together: latency without a queue
-PACED, FLOOD, PEER_FLOOD = 4000, 40000, 500
+PACED, FLOOD, PEER_FLOOD = 2000, 20000, 500
 EVENT_BATCHES, EVENTS_EACH, EVENT_THREADS = 400, 50, 8
 STREAMS = 1000
 
