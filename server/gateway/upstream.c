@@ -202,12 +202,6 @@ UpstreamReady upstream_ready(Upstreams *u, Uuid id, int concurrency)
     return breaker_closed(record) ? UPSTREAM_READY : UPSTREAM_RESTS;
 }
 
-void upstream_failed(Upstreams *u, Uuid id)
-{
-    BreakerRecord *record = breaker_record(&u->breaker, id);
-    if (record != NULL) breaker_failure(record);
-}
-
 int upstreams_timeout_ms(const Upstreams *u)
 {
     if (u->resumes_due > 0) return 0;

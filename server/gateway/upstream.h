@@ -65,7 +65,5 @@ void upstream_cancel(UpstreamCall *call); /* no event comes any more */
 /* The caller has enough for now; bytes wait with the peer until upstream_resume. */
 void upstream_pause(UpstreamCall *call);
 void upstream_resume(UpstreamCall *call);
-/* Counts towards the breaker although bytes came: a 5xx. */
-void upstream_failed(Upstreams *upstreams, Uuid id);
 
 #endif
