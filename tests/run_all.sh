@@ -150,9 +150,11 @@ run_asan()
     run_folder api
     MODE=release
     unset ASAN_OPTIONS UBSAN_OPTIONS AILERON_BINARY AILERON_RM_BINARY
-    compgen -G "$reports.*" >/dev/null || count 1 0 0 # no report at all is a result too
-    for report in "$reports".*; do
-        [ -e "$report" ] || continue
+    # (a test that asks for more memory than there is leaves warnings, which are no report)
+    local found
+    found=$(grep -lE 'ERROR: |runtime error: ' "$reports".* 2>/dev/null)
+    [ -n "$found" ] || count 1 0 0 # no report at all is a result too
+    for report in $found; do
         count 0 1 0
         head -30 "$report"
     done

@@ -54,24 +54,24 @@ RouteMatch route_match(const char *method, Str raw_path, Arena *arena, const Rou
     Str found[ROUTE_PARAMS_MAX] = {{NULL, 0}}, raw[ROUTE_PARAMS_MAX] = {{NULL, 0}};
     unsigned shape, best_shape = 0;
     const Route *best = NULL;
-    bool path_known = false;
     allow[0] = '\0';
+    *route = NULL;
     if (raw_path.len == 0 || raw_path.ptr[0] != '/') return ROUTE_NOT_FOUND;
 
     for (size_t i = 0; i < routes_count; i++) {
         memset(found, 0, sizeof found);
         if (!path_matches(routes[i].path, raw_path, found, &shape)) continue;
-        path_known = true;
         allow_add(allow, routes[i].method);
-        if (*route == NULL) *route = &routes[i]; /* for a preflight, which asks about the path */
+        if (*route == NULL) *route = &routes[i];
         if (strcmp(method_name(routes[i].method), wanted) != 0) continue;
         if (best != NULL && shape >= best_shape) continue;
         best = &routes[i];
         best_shape = shape;
         memcpy(raw, found, sizeof raw);
     }
-    if (best == NULL) return path_known ? ROUTE_WRONG_METHOD : ROUTE_NOT_FOUND;
+    if (best == NULL) return *route != NULL ? ROUTE_WRONG_METHOD : ROUTE_NOT_FOUND;
 
+    *route = NULL;
     for (size_t i = 0; i < ROUTE_PARAMS_MAX; i++) {
         params[i] = (Str){NULL, 0};
         if (raw[i].ptr == NULL) continue;

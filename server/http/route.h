@@ -57,7 +57,8 @@ extern const size_t routes_count;
 typedef enum RouteMatch { ROUTE_FOUND, ROUTE_NOT_FOUND, ROUTE_WRONG_METHOD } RouteMatch;
 
 /* Matches raw (still percent-encoded) path segments; params get the decoded {…} values (arena
- * copies). HEAD counts as GET. For ROUTE_WRONG_METHOD allow gets "GET, POST". */
+ * copies). HEAD counts as GET. For ROUTE_WRONG_METHOD allow gets "GET, POST" and *route the first
+ * row of that path, which a preflight asks about; for ROUTE_NOT_FOUND *route is NULL. */
 RouteMatch route_match(const char *method, Str raw_path, Arena *arena, const Route **route,
                        Str params[ROUTE_PARAMS_MAX], char allow[64]);
 const char *method_name(Method method); /* "GET" */

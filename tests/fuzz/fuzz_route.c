@@ -36,7 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     arena_init(&arena, KiB(64));
     Str path = str_cut(target, '?', &query);
     RouteMatch match = route_match(method, path, &arena, &route, params, allow);
-    if ((match == ROUTE_FOUND) != (route != NULL)) abort();
+    if ((match == ROUTE_NOT_FOUND) != (route == NULL)) abort();
     if (match == ROUTE_WRONG_METHOD && allow[0] == '\0') abort();
     for (size_t i = 0; match == ROUTE_FOUND && i < ROUTE_PARAMS_MAX; i++) {
         if (params[i].len > path.len) abort();

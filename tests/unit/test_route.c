@@ -46,6 +46,7 @@ START_TEST(paths_match_rows)
         {"GET", "/healthz/x", ROUTE_NOT_FOUND, -1, NULL, NULL, NULL},
         {"GET", "/", ROUTE_NOT_FOUND, -1, NULL, NULL, NULL},
         {"GET", "", ROUTE_NOT_FOUND, -1, NULL, NULL, NULL},
+        {"GET", "/api/v1/projects/a%", ROUTE_NOT_FOUND, -1, NULL, NULL, NULL},
         {"GET", "*", ROUTE_NOT_FOUND, -1, NULL, NULL, NULL},
         {"GET", "/a/b/c/d/e/f/g/h/i/j/k/l/m/n/o/p/q/r/s", ROUTE_NOT_FOUND, -1, NULL, NULL, NULL},
     };
@@ -58,6 +59,7 @@ START_TEST(paths_match_rows)
         RouteMatch match = route_match(cases[i].method, str_from(cases[i].path), &arena, &route,
                                        params, allow);
         ck_assert_msg(match == cases[i].match, "%s %s: %d", cases[i].method, cases[i].path, match);
+        ck_assert_int_eq(route == NULL, cases[i].match == ROUTE_NOT_FOUND);
         if (cases[i].row >= 0) ck_assert_ptr_eq(route, &routes[cases[i].row]);
         if (cases[i].first != NULL) ck_assert_str_is(params[0], cases[i].first);
         if (cases[i].second != NULL) ck_assert_str_is(params[1], cases[i].second);
