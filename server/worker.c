@@ -54,7 +54,9 @@ static void worker_turn(Worker *worker)
     worker_listen(worker);
     http_run(worker->http); /* parse; handlers send statements and wait */
     for (int round = 0; round < TURN_ROUNDS_MAX; round++) {
-        gateway_pump(worker->gateway); /* what model servers say; what is to be recorded */
+        gateway_pump(worker->gateway);
+        if (http_has_resumed(worker->http)) http_run(worker->http); /* tokens go before rows */
+        gateway_settle(worker->gateway);
         db_pump(worker->db); /* flush, results, finishers, the next group commit */
         if (!http_has_resumed(worker->http)) break;
         http_run(worker->http); /* the replies of this turn, and requests behind them */

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 #include "../base/clock.h"
@@ -131,6 +132,27 @@ static bool make_url(Cluster *cluster)
     return cluster->url != NULL;
 }
 
+/* A new cluster has one segment of WAL, and whoever commits into the next one waits until its 16
+ * MiB have been written out: one answer in a hundred came 15 ms later for it, measured. So the
+ * first ones are made now and, used up and recycled by a checkpoint, lie ready; later checkpoints
+ * recycle their own. Not on a small disk, and no failure: it is only faster. */
+static void prepare_wal(const Cluster *cluster, DbClient *client)
+{
+    struct statvfs disk;
+    Arena arena;
+    Err err = {0};
+    if (statvfs(cluster->data_dir, &disk) != 0 || disk.f_bavail * disk.f_frsize < GiB(2)) return;
+    arena_init(&arena, KiB(16));
+    if (!db_client_script(client,
+                          "do $$ begin for i in 1 .. 8 loop "
+                          "perform pg_logical_emit_message(false, 'aileron', ''); "
+                          "perform pg_switch_wal(); end loop; end $$",
+                          &arena, &err) ||
+        !db_client_script(client, "checkpoint", &arena, &err))
+        log_event(LOG_WARN, "prepare_wal", "%s", err.detail);
+    arena_release(&arena);
+}
+
 /* The database of a new cluster; also when the first start was interrupted before it was made. */
 static bool ensure_database(Cluster *cluster, Arena *arena, Err *err)
 {
@@ -144,6 +166,7 @@ static bool ensure_database(Cluster *cluster, Arena *arena, Err *err)
     client = url.ptr ? db_client_open(url.ptr, arena, err) : NULL;
     if (!client) return false;
     bool made = db_client_script(client, "create database " CLUSTER_DATABASE, arena, err);
+    if (made) prepare_wal(cluster, client);
     db_client_close(client);
     return made;
 }

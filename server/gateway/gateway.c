@@ -53,6 +53,11 @@ int gateway_timeout_ms(const Gateway *g)
 void gateway_pump(Gateway *g)
 {
     upstreams_pump(g->upstreams);
+}
+
+void gateway_settle(Gateway *g)
+{
+    upstreams_settle(g->upstreams);
     demo_pump(g->demos);
     timers_run(&g->timers, false);
 }

@@ -27,7 +27,8 @@ void gateway_stop(Gateway *gateway);
 void gateway_close(Gateway *gateway);
 int gateway_fd(const Gateway *gateway);
 int gateway_timeout_ms(const Gateway *gateway);
-void gateway_pump(Gateway *gateway);
+void gateway_pump(Gateway *gateway);   /* what model servers say, on its way to the clients */
+void gateway_settle(Gateway *gateway); /* after it: what has ended is recorded */
 bool gateway_idle(const Gateway *gateway); /* nothing is under way that still has to be recorded */
 /* Upstreams or settings have changed: every worker reads them again. */
 void gateway_forget(Gateway *gateway);

@@ -389,6 +389,10 @@ void upstreams_pump(Upstreams *u)
         u->timer_us = INT64_MAX;
         curl_multi_socket_action(u->multi, CURL_SOCKET_TIMEOUT, 0, &running);
     }
+}
+
+void upstreams_settle(Upstreams *u)
+{
     finish_ended(u);
     if (u->open_calls > 0) sweep(u);
 }

@@ -53,12 +53,13 @@ MUST_CHECK Upstreams *upstreams_open(void);
 void upstreams_close(Upstreams *upstreams); /* cancels what is under way, without `done` */
 int upstreams_fd(const Upstreams *upstreams);
 int upstreams_timeout_ms(const Upstreams *upstreams);
-void upstreams_pump(Upstreams *upstreams); /* runs the events */
+void upstreams_pump(Upstreams *upstreams);   /* what they say */
+void upstreams_settle(Upstreams *upstreams); /* who has ended; always some time after a pump */
 
 typedef enum UpstreamReady { UPSTREAM_READY, UPSTREAM_RESTS, UPSTREAM_FULL } UpstreamReady;
 /* Whether it may be called now: its breaker is closed (or due for a trial) and it has room. */
 UpstreamReady upstream_ready(Upstreams *upstreams, Uuid id, int concurrency);
-/* NULL: out of memory or of calls. Events come from upstreams_pump, never from here. */
+/* NULL: out of memory or of calls. Events come from pump and settle, never from here. */
 MUST_CHECK UpstreamCall *upstream_call(Upstreams *upstreams, const UpstreamRequest *request,
                                        const UpstreamEvents *events);
 void upstream_cancel(UpstreamCall *call); /* no event comes any more */

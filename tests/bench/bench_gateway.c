@@ -265,7 +265,11 @@ static void read_keys(const char *path)
 static void run(Link *links)
 {
     struct epoll_event events[EVENTS];
-    for (int i = 0; i < load.connections && load.started < load.goal; i++) ask(&links[i]);
+    int64_t begin = now_us(); /* a paced load begins spread out, not with a burst of everybody */
+    for (int i = 0; i < load.connections && load.started < load.goal; i++) {
+        if (load.think_us == 0) ask(&links[i]);
+        links[i].due_us = begin + 1 + i * load.think_us / load.connections;
+    }
     while (load.finished < load.goal) {
         int count = epoll_wait(load.epoll, events, EVENTS, load.think_us > 0 ? 1 : 1000);
         for (int i = 0; i < count; i++) receive(events[i].data.ptr);

@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import pathlib
+import statistics
 import subprocess
 import tempfile
 import threading
@@ -19,6 +20,7 @@ LITELLM_ENVIRONMENT = {"LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "
 PATH, DIRECT = "/openai/v1/chat/completions", "/v1/chat/completions"
 PACE_PER_SECOND = 400  # of all connections together: latency without a queue
 PACED, FLOOD, PEER_FLOOD = 2000, 20000, 500
+FIRST_BYTE_RUNS = 5
 EVENT_BATCHES, EVENTS_EACH, EVENT_THREADS = 400, 50, 8
 STREAMS = 1000
 
@@ -83,13 +85,21 @@ def throughput(run, stub):
                    "limit", 4000, 1)
         rows = int(server.psql("select count(*) from answer"))
         run.result("gateway", "rows per answer", rows, "", "answers", FLOOD + 500, 1)
-        direct = load(stub.port, DIRECT, 16, PACED // 2, keys, paced=True, stream=True)
-        ours = load(server.port, PATH, 16, PACED // 2, keys, paced=True, stream=True)
-        run.result("gateway", "first byte later than direct, median",
-                   ours["first_p50"] - direct["first_p50"], "ms", "limit", 0.3, 1, higher=False)
+        run.result("gateway", "first byte later than direct, median", first_byte(stub, server, keys),
+                   "ms", "limit", 0.3, 1, higher=False)
         streams(run, server, keys)
         events(run, server, keys)
     return flood["per_second"]
+
+
+def first_byte(stub, server, keys):
+    """How much later a stream begins than direct, in ms: the median of pairs of runs."""
+    later = []
+    for _ in range(FIRST_BYTE_RUNS):
+        direct = load(stub.port, DIRECT, 16, PACED // 2, keys, paced=True, stream=True)
+        ours = load(server.port, PATH, 16, PACED // 2, keys, paced=True, stream=True)
+        later.append(ours["first_p50"] - direct["first_p50"])
+    return statistics.median(later)
 
 
 def streams(run, server, keys):
