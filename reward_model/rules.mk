@@ -25,10 +25,11 @@ RM_FUZZERS := $(addprefix build/fuzz/fuzz_,safetensors tokenizer config)
 $(OUT)/reward_model/text/unicode.o $(RM_FUZZERS): build/gen/unicode_tables.h
 $(RM_FUZZERS): $(filter reward_model/text/% reward_model/hub/% reward_model/nn/config.c,$(RM_SOURCES))
 
-$(OUT)/aileron-rm: $(OUT)/reward_model/main.o $(RM_LIBRARY) $(LIBRARY)
-	$(CC) $(LDFLAGS) -o $@ $^ $(RM_LIBS)
+include reward_model/cuda.mk
+$(OUT)/aileron-rm: $(OUT)/reward_model/main.o $(CUDA_OBJECTS) $(RM_LIBRARY) $(LIBRARY)
+	$(CC) $(LDFLAGS) -o $@ $^ $(RM_LIBS) $(CUDA_LINK)
 
-build/aileron-rm: FORCE
+build/aileron-rm: FORCE cuda-said
 	@$(MAKE) --no-print-directory MODE=release build/release/aileron-rm
 	@cmp -s build/release/aileron-rm $@ || { cp build/release/aileron-rm $@.new && mv $@.new $@; }
 

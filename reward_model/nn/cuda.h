@@ -20,6 +20,7 @@ extern "C" {
 enum { CUDA_FAILURE_BYTES = 256, CUDA_WARP = 32, CUDA_ALIGNMENT = 16 };
 
 struct CudaProducts; /* cuda_product.cu: the cuBLASLt handle, its workspace, the tried algorithms */
+struct CudaBlocks;   /* cuda_device.cu: what alloc has given */
 struct CudaPlans;    /* cuda_attention_plan.cu: the spans that lie on the device */
 
 struct CudaDevice {
@@ -31,6 +32,7 @@ struct CudaDevice {
     size_t scratch_bytes;
     char *staging; /* pinned host memory, see cuda_upload_small */
     size_t staging_bytes, staging_used;
+    CudaBlocks *blocks;
     CudaProducts *products;
     CudaPlans *plans;
     char failure[CUDA_FAILURE_BYTES]; /* empty: none since the last sync */

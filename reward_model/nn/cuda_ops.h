@@ -12,12 +12,11 @@ void cuda_close(Device *device);
 bool cuda_sync(Device *device, Arena *arena, Err *err);
 void *cuda_alloc(Device *device, size_t bytes);
 void cuda_release(Device *device, void *memory);
+size_t cuda_memory_free(Device *device);
 void cuda_upload(Device *device, void *to, const void *from_host, size_t bytes);
 void cuda_download(Device *device, void *to_host, const void *from, size_t bytes);
 void cuda_zero(Device *device, void *memory, size_t bytes);
-/* cuda_product.cu */
-bool cuda_products_open(CudaDevice *cuda, Arena *arena, Err *err);
-void cuda_products_close(CudaDevice *cuda);
+/* cuda_matrix.cu; cuda_product.h has how */
 Matrix *cuda_matrix_new(Device *device, int64_t outputs, int64_t inputs);
 void cuda_matrix_free(Device *device, Matrix *matrix);
 void cuda_matrix_set(Device *device, Matrix *matrix, const float *master, float scale);
@@ -68,8 +67,10 @@ void cuda_score_backward(Device *device, Tensor dfeatures, float *dheads, Tensor
 double cuda_square_sum(Device *device, const float *x, size_t count);
 void cuda_adamw(Device *device, const AdamW *step, float *master, float *first, float *second,
                 const float *gradient, size_t count);
-/* cuda_table.cu: what ops.c asks for; NULL with an error that says why where no GPU works. */
+/* What ops.c asks for; NULL with an error that says why where no GPU works. */
 const Ops *cuda_ops_find(Arena *arena, Err *err);
+/* cuda_table.cu */
+extern const Ops cuda_ops;
 }
 
 #endif

@@ -58,6 +58,12 @@ cudaError_t emulated_malloc(void **memory, size_t bytes)
     return cudaSuccess;
 }
 
+cudaError_t cudaMemGetInfo(size_t *left, size_t *all)
+{
+    *left = *all = MOST_BYTES;
+    return cudaSuccess;
+}
+
 cudaError_t cudaFree(void *memory)
 {
     free(memory);

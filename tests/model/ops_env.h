@@ -1,4 +1,4 @@
-/* ops_env.h - runs a test on every CPU backend there is, in both dtypes; tensors with strides, and
+/* ops_env.h - runs a test on every backend of the build, in both dtypes; tensors with strides, and
  * with what lies between rows watched. */
 #ifndef AILERON_TESTS_OPS_ENV_H
 #define AILERON_TESTS_OPS_ENV_H
@@ -7,7 +7,10 @@
 #include "../unit/unit.h"
 #include "ops_reference.h"
 
-static const char *const BACKENDS[] = {"cpu", "cpu-v4", "cpu-v3", "cpu-v1"};
+#ifndef OPS_BACKENDS /* else what a build says, see reward_model/cuda.mk */
+#define OPS_BACKENDS "cpu", "cpu-v4", "cpu-v3", "cpu-v1"
+#endif
+static const char *const BACKENDS[] = {OPS_BACKENDS};
 
 typedef struct Env {
     const Ops *ops;

@@ -1,0 +1,76 @@
+# cuda.mk - the backend "cuda": with nvcc and cuBLASLt for a GPU, and without either, under an
+# emulator, for its tests. Included by rules.mk.
+#
+# CUDA_INCLUDE=DIR and CUDA_LIB=DIR name places of cublasLt.h and libcublasLt.so that nvcc does not
+# know; CUDA=no leaves the backend out.
+
+comma := ,
+NN_SOURCES := $(wildcard reward_model/nn/*.c) server/base/arena.c server/base/err.c
+CUDA_SOURCES := $(wildcard reward_model/nn/cuda_*.cu)
+CUDA_HEADERS := $(wildcard reward_model/nn/cuda*.h) reward_model/nn/ops.h
+
+# ---- for a GPU ----
+
+NVCC := $(if $(filter no,$(CUDA)),,$(shell PATH="$$PATH:/usr/local/cuda/bin" command -v nvcc))
+ifneq ($(NVCC),)
+CUDA_TOP := $(shell $(NVCC) --dryrun -x cu -E /dev/null 2>&1 | sed -n 's/^\#\$$ TOP=//p')
+CUDA_LT_HEADER := $(firstword $(wildcard $(addsuffix /cublasLt.h,$(CUDA_INCLUDE) \
+	$(CUDA_TOP)/include $(CUDA_TOP)/targets/*/include /usr/include)))
+CUDA_LIBS := $(CUDA_LIB) $(CUDA_TOP)/lib64 $(wildcard $(CUDA_TOP)/targets/*/lib) \
+	$(wildcard /usr/lib/*-linux-gnu)
+CUDA_LT := $(firstword $(wildcard $(addsuffix /libcublasLt.so,$(CUDA_LIBS)) \
+	$(addsuffix /libcublasLt.so.*,$(CUDA_LIBS))))
+CUDA_RUNTIME := $(firstword $(wildcard $(addsuffix /libcudart_static.a,$(CUDA_LIBS)) \
+	$(addsuffix /libcudart.so,$(CUDA_LIBS))))
+endif
+CUDA_MISSING := $(strip $(if $(filter no,$(CUDA)),CUDA=no says so,$(if $(NVCC),$(if \
+	$(CUDA_LT_HEADER),,cublasLt.h) $(if $(CUDA_LT),,libcublasLt.so) $(if \
+	$(CUDA_RUNTIME),,libcudart),nvcc)))
+# (the sanitizers and the driver's memory do not go together)
+ifeq ($(MODE),release)
+CUDA_OBJECTS := $(if $(CUDA_MISSING),,$(patsubst reward_model/nn/%.cu,build/cuda/%.o,$(CUDA_SOURCES)))
+endif
+CUDA_LINK := $(if $(CUDA_OBJECTS),$(CUDA_LT) -Wl$(comma)-rpath$(comma)$(dir $(CUDA_LT)) \
+	$(CUDA_RUNTIME) -Wl$(comma)-rpath$(comma)$(dir $(CUDA_RUNTIME)) -ldl -lrt -lpthread)
+CUDA_TARGETS := -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=sm_90 \
+	-gencode arch=compute_90,code=compute_90
+NVCC_FLAGS := -std=c++17 -O3 -lineinfo $(CUDA_TARGETS) -Xptxas -v \
+	-Xcompiler -Wall,-Wextra,-fPIE,-fno-exceptions,-fno-rtti,-fno-threadsafe-statics \
+	$(if $(CI)$(WERROR),-Werror all-warnings) $(addprefix -I,$(dir $(CUDA_LT_HEADER)))
+
+# What ptxas says of registers and spills stays in build/ptxas/.
+build/cuda/%.o: reward_model/nn/%.cu $(CUDA_HEADERS) reward_model/cuda.mk
+	@mkdir -p $(@D) build/ptxas
+	$(NVCC) $(NVCC_FLAGS) -c -o $@ $< 2> build/ptxas/$*.txt || { cat build/ptxas/$*.txt; exit 1; }
+	@grep -E 'warning|error' build/ptxas/$*.txt || true
+
+.PHONY: cuda-said
+cuda-said:
+	@echo "cuda: $(if $(CUDA_MISSING),not in this build; missing: $(CUDA_MISSING),in this build\
+	($(NVCC)$(comma) $(CUDA_LT)))"
+
+# ---- under the emulator: the same sources, with gcc alone ----
+
+EMULATED := build/emulated
+EMULATED_FLAGS := -g -O1 -fopenmp -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+	-fno-omit-frame-pointer
+EMULATED_OBJECTS := $(patsubst %,$(EMULATED)/%.o,$(filter-out %/cuda_product.cu,$(CUDA_SOURCES)) \
+	$(wildcard tests/cuda/*.cpp)) $(NN_SOURCES:%.c=$(EMULATED)/%.o)
+EMULATED_TESTS := $(addprefix $(EMULATED)/tests/model/,test_ops test_ops_attention test_model)
+EMULATE := -x c++ -std=c++17 -DCUDA_EMULATED -include tests/cuda/emulate.h
+
+$(EMULATED)/%.o: %.c reward_model/cuda.mk
+	@mkdir -p $(@D)
+	$(CC) -std=c17 -D_GNU_SOURCE $(WARNINGS) $(EMULATED_FLAGS) -ffp-contract=fast -Wno-psabi \
+		-DOPS_BACKENDS='"cuda"' -DMODEL_BACKEND='"cuda"' -MMD -MP -c -o $@ $<
+
+$(EMULATED)/%.o: % reward_model/cuda.mk
+	@mkdir -p $(@D)
+	g++ $(EMULATE) -Wall -Wextra -Wno-unknown-pragmas $(if $(CI)$(WERROR),-Werror) \
+		$(EMULATED_FLAGS) -MMD -MP -c -o $@ $<
+
+emulated-tests: $(EMULATED_TESTS)
+$(EMULATED_TESTS): %: %.o $(EMULATED_OBJECTS)
+	g++ $(EMULATED_FLAGS) -o $@ $^ $(CHECK_LIBS) -lm
+
+-include $(EMULATED_OBJECTS:.o=.d) $(EMULATED_TESTS:=.d)
