@@ -44,7 +44,7 @@ static struct Block {
     void *context;
     CudaPlace place;
     unsigned char *shared;
-    uint64_t random;
+    uint64_t random, launches;
     bool running;
 } block;
 
@@ -186,9 +186,9 @@ static void find_statics()
         auto symbols = reinterpret_cast<const ElfW(Sym) *>(bytes + sections[s].sh_offset);
         for (size_t i = 0; i < sections[s].sh_size / sizeof *symbols; i++) {
             const ElfW(Sym) *y = &symbols[i];
-            bool writable =
-                y->st_shndx < header->e_shnum && (sections[y->st_shndx].sh_flags & SHF_WRITE);
-            if (strncmp(names + y->st_name, "_ZZ", 3) || !writable || !y->st_size) continue;
+            bool blank = y->st_shndx < header->e_shnum &&
+                         sections[y->st_shndx].sh_type == SHT_NOBITS; /* not initialised */
+            if (strncmp(names + y->st_name, "_ZZ", 3) || !blank || !y->st_size) continue;
             if (statics.count == 1024) abort();
             statics.at[statics.count] = reinterpret_cast<char *>(base + y->st_value);
             statics.bytes[statics.count++] = y->st_size;
@@ -328,7 +328,6 @@ static void run_grid(CudaGrid grid, bool last_first)
 void emulated_launch(CudaDevice *cuda, CudaPlace place, CudaGrid grid, void (*thread)(void *call),
                      void *call)
 {
-    static uint64_t launches;
     if (grid.blocks.x == 0 || grid.blocks.y == 0 || grid.blocks.z == 0) return;
     if (!allowed(grid)) {
         (void)cuda_check(cuda, cudaErrorInvalidConfiguration, place);
@@ -336,7 +335,7 @@ void emulated_launch(CudaDevice *cuda, CudaPlace place, CudaGrid grid, void (*th
     }
     const char *text = getenv("CUDA_EMULATED_SEED");
     uint64_t seed = text ? strtoull(text, NULL, 10) : 1;
-    block.random = (seed * 0x9e3779b97f4a7c15u ^ ++launches * 0xbf58476d1ce4e5b9u) | 1;
+    block.random = (seed * 0x9e3779b97f4a7c15u ^ ++block.launches * 0xbf58476d1ce4e5b9u) | 1;
     block.place = place;
     if (block.running) fail("a kernel started another, or another thread did", NULL, NULL);
     block.running = true;

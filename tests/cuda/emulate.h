@@ -10,7 +10,7 @@
  * not all its lanes reach, copies nobody waited for, launches beyond a GPU's limits. Shared and
  * device memory are full of NaN (bytes 0xff) until written; device memory is host memory.
  *
- * A `static` variable inside a C++ function of a .cu file is taken for shared memory. */
+ * A blank `static` variable inside a C++ function of a .cu file is taken for shared memory. */
 #ifndef AILERON_TESTS_CUDA_EMULATE_H
 #define AILERON_TESTS_CUDA_EMULATE_H
 
