@@ -36,16 +36,16 @@ void cuda_embed(Device *device, Tensor out, const int32_t *ids, const float *tab
                 const int32_t *positions, const float *places);
 void cuda_embed_backward(Device *device, Tensor dout, const int32_t *ids, float *dtable,
                          const int32_t *positions, float *dplaces);
-/* cuda_norm.cu */
+/* cuda_norm.cu, cuda_norm_backward.cu */
 void cuda_norm(Device *device, NormKind kind, float epsilon, Tensor y, float *stats, Tensor x,
                const float *weight, const float *bias);
 void cuda_norm_backward(Device *device, NormKind kind, Tensor dx, Accumulate mode, float *dweight,
                         float *dbias, Tensor dy, Tensor x, const float *stats, const float *weight);
-/* cuda_heads.cu */
 void cuda_head_norm(Device *device, int32_t head_dim, float epsilon, Tensor y, float *stats,
                     Tensor x, const float *weight);
 void cuda_head_norm_backward(Device *device, int32_t head_dim, Tensor dx, float *dweight, Tensor dy,
                              Tensor x, const float *stats, const float *weight);
+/* cuda_rotate.cu */
 void cuda_rotate(Device *device, Tensor x, int32_t head_dim, const int32_t *positions,
                  const Rotary *rotary, int direction);
 /* cuda_attention_plan.cu, cuda_attention_forward.cu, cuda_attention_backward.cu */
