@@ -115,6 +115,10 @@ static const Option options_table[] = {
      "batches in a step", 0},
     {OPTION_COUNT, "micro-rows", AT(micro_rows), BOTH | FOR_SCORE, "4096", 1, 1 << 24, "N",
      "tokens computed at once: bounds the memory", 0},
+    {OPTION_CHOICE, "recompute", AT(recompute), FOR_TRAIN, "auto", 0, 0, "0|1|2|3|auto",
+     "what a step computes again instead of keeping: nothing, norms and activations, the MLP too, "
+     "whole layers; auto: 1, or more where memory is short",
+     YES},
     {OPTION_REAL, "lr", AT(lr), FOR_TRAIN, "0", 0, 10, "X",
      "learning rate; 0: by mode and size (1e-5 below 1 B, 5e-6 below 7 B, 2e-6; LoRA 1e-4; heads "
      "and --init 1e-3)",

@@ -31,6 +31,7 @@ typedef enum OptionSplit {
     SPLIT_TEST,
     SPLIT_HELDOUT /* validation and test */
 } OptionSplit;
+enum { RECOMPUTE_CHOICE_AUTO = 4 }; /* after the levels 0 to 3 */
 typedef enum OptionCombine { COMBINE_MEAN, COMBINE_MIN, COMBINE_UWO } OptionCombine;
 
 typedef struct Options {
@@ -54,7 +55,7 @@ typedef struct Options {
     /* how long, how fast */
     int64_t epochs, steps, batch, accumulate, micro_rows, seed;
     double lr, loss_lr, beta1, beta2, epsilon, weight_decay, warmup, clip;
-    int schedule;
+    int schedule, recompute;
     bool share;
     /* the run */
     int64_t eval_every, early_stop, checkpoint_every;

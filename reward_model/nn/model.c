@@ -11,6 +11,9 @@ static bool options_check(const ModelOptions *o, Arena *arena, Err *err)
     if (o->heads < 1 || o->heads > MODEL_HEADS_SCORE_MAX)
         return err_set(err, arena, ERR_invalid, NULL, "heads is %d; it must be 1 to %d.", o->heads,
                        MODEL_HEADS_SCORE_MAX);
+    if (o->recompute < 0 || o->recompute >= RECOMPUTE_LEVELS)
+        return err_set(err, arena, ERR_invalid, NULL, "recompute is %d; it must be 0 to %d.",
+                       o->recompute, RECOMPUTE_LEVELS - 1);
     if (o->mode != TRAIN_LORA) return true;
     if (o->lora_rank < 1 || o->lora_rank > LORA_RANK_MAX)
         return err_set(err, arena, ERR_invalid, NULL, "lora_rank is %d; it must be 1 to %d.",

@@ -24,8 +24,19 @@ typedef struct ModelOptions {
     float lora_alpha;     /* additions are scaled by alpha / rank */
     uint64_t seed;        /* of fresh weights; the same seed gives the same bits */
     bool trim_last_layer; /* in the last layer compute only what scored rows need */
+    int32_t recompute;    /* what a backward pass computes again, below RECOMPUTE_LEVELS */
     bool blank;           /* zeros for fresh weights: every tensor will be set (saves the draws) */
 } ModelOptions;
+
+/* Each level computes again what is named, and what the levels below it name: more time for less
+ * memory. Gradients are the same to the bit. */
+enum {
+    RECOMPUTE_NOTHING,
+    RECOMPUTE_NORMS,  /* norms, head norms and activations: some percent of the time */
+    RECOMPUTE_MLP,    /* the product before the activation */
+    RECOMPUTE_LAYERS, /* whole layers, each from its input */
+    RECOMPUTE_LEVELS,
+};
 
 enum { MODEL_HEADS_SCORE_MAX = 16 };
 
@@ -41,9 +52,20 @@ int32_t model_heads(const Model *model);
 /* Scores of the batch's sequences. `keep` holds what model_backward needs. */
 MUST_CHECK bool model_forward(Model *model, const Batch *batch, bool keep, float *scores,
                               Arena *arena, Err *err);
-/* Adds the gradients of Σ dscores · scores for the batch of the last model_forward(keep). */
-MUST_CHECK bool model_backward(Model *model, const Batch *batch, const float *dscores, Arena *arena,
-                               Err *err);
+/* Told of each part of the flat gradient array when nothing will be added to it any more (on a GPU:
+ * when what adds to it is enqueued), from the top of the decoder down. */
+typedef struct GradientSink {
+    void (*ready)(void *context, size_t offset, size_t count);
+    void *context;
+} GradientSink;
+/* Adds the gradients of Σ dscores · scores for the batch of the last model_forward(keep). The sink
+ * (NULL: none) is for the last batch of a step. */
+MUST_CHECK bool model_backward(Model *model, const Batch *batch, const float *dscores,
+                               const GradientSink *sink, Arena *arena, Err *err);
+/* The same parts in the same order, for a step without a batch. */
+void model_gradients_announce(const Model *model, const GradientSink *sink);
+/* The flat gradient array, in the device's memory. */
+float *model_gradients(const Model *model, size_t *count);
 /* What the heads read: final-norm output of each scored row, [sequences, width] fp32. */
 MUST_CHECK bool model_features(Model *model, const Batch *batch, float *features, Arena *arena,
                                Err *err);
@@ -99,6 +121,16 @@ typedef struct ModelPart {
 } ModelPart;
 int32_t model_parts(const Model *model);
 ModelPart model_part(const Model *model, int32_t index);
+
+typedef struct ModelPlan { /* bytes of device memory */
+    size_t weights;        /* masters, and what products use */
+    size_t optimiser;      /* gradients and moments */
+    size_t scratch;        /* of single operations, about */
+    size_t activations;    /* of a batch of `rows` packed tokens and `scored` sequences */
+} ModelPlan;
+/* What a model of this config would hold, computed without it. False: no host memory. */
+MUST_CHECK bool model_plan(Device *device, const ModelConfig *config, const ModelOptions *options,
+                           int64_t rows, int64_t scored, ModelPlan *plan);
 
 typedef struct ModelUse { /* for progress, MFU and the memory message */
     size_t bytes;         /* held now */

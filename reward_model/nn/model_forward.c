@@ -7,40 +7,85 @@ static void copy(Model *model, Tensor to, Tensor from)
     if (to.data != from.data) model->ops->convert(model->device, to, from);
 }
 
-static void mlp_forward(Model *model, const Layer *layer, const Kept *kept, const Scratch *s)
-{
-    product_forward(model, &layer->up, kept->hidden, s->normed_asking, SET, s->low);
-    model->ops->activate(model->device, model->config.activation, s->activated, kept->hidden);
-    copy(model, kept->next, kept->mid);
-    product_forward(model, &layer->down, kept->next, s->activated, ADD, s->low);
-}
-
-/* One layer, from kept->x to kept->next. */
-static void layer_forward(Model *model, const Layer *layer, const Kept *kept,
-                          const AttentionPlan *plan)
+/* x to the heads of every row, and what the asking rows attend to. */
+static void attention_forward(Model *model, const Layer *layer, const Kept *kept,
+                              const AttentionPlan *plan)
 {
     const Ops *ops = model->ops;
     const Pass *pass = &model->pass;
     const Scratch *s = &pass->scratch[layer->trimmed];
-    bool parallel = model->config.parallel_residual;
     Heads heads = attention_heads(&model->config);
 
-    norm_forward(model, &layer->norm1, s->normed, s->stats, kept->x);
-    product_forward(model, &layer->qkv, kept->raw.fused, s->normed, SET, s->low);
+    norm_forward(model, &layer->norm1, kept->normed, kept->stats, kept->x);
+    product_forward(model, &layer->qkv, kept->raw.fused, kept->normed, SET, s->low);
     if (layer->trimmed) {
-        ops->gather(model->device, s->normed_asking, s->normed, pass->scored_rows);
-        product_forward(model, &layer->query, kept->raw.q, s->normed_asking, SET, s->low);
+        ops->gather(model->device, kept->queried, kept->normed, pass->scored_rows);
+        product_forward(model, &layer->query, kept->raw.q, kept->queried, SET, s->low);
         ops->gather(model->device, kept->asking, kept->x, pass->scored_rows);
     }
-    Projections p = heads_turn(model, layer, kept, s);
+    heads_turn(model, layer, kept);
+    Projections p = heads_turned(model, kept);
     ops->attention(model->device, plan, &heads, kept->attended, kept->lse, p.q, p.k, p.v);
     attention_count(model, plan, 2);
+}
 
-    if (parallel) norm_forward(model, &layer->norm2, s->normed_asking, s->stats, kept->asking);
+static void mid_forward(Model *model, const Layer *layer, const Kept *kept)
+{
     copy(model, kept->mid, kept->asking);
-    product_forward(model, &layer->out, kept->mid, kept->attended, ADD, s->low);
-    if (!parallel) norm_forward(model, &layer->norm2, s->normed_asking, s->stats, kept->mid);
-    mlp_forward(model, layer, kept, s);
+    product_forward(model, &layer->out, kept->mid, kept->attended, ADD,
+                    model->pass.scratch[layer->trimmed].low);
+}
+
+static void norm2_forward(Model *model, const Layer *layer, const Kept *kept)
+{
+    Tensor before = model->config.parallel_residual ? kept->asking : kept->mid;
+    norm_forward(model, &layer->norm2, kept->normed2, kept->stats2, before);
+}
+
+static void up_forward(Model *model, const Layer *layer, const Kept *kept)
+{
+    product_forward(model, &layer->up, kept->hidden, kept->normed2, SET,
+                    model->pass.scratch[layer->trimmed].low);
+}
+
+static void activate(Model *model, const Kept *kept)
+{
+    model->ops->activate(model->device, model->config.activation, kept->activated, kept->hidden);
+}
+
+/* One layer, from kept->x to kept->next. Without a backward pass a parallel layer's mid, and any
+ * layer's next, is where its input was: hence norm2 before mid. */
+static void layer_forward(Model *model, const Layer *layer, const Kept *kept,
+                          const AttentionPlan *plan)
+{
+    bool parallel = model->config.parallel_residual;
+    attention_forward(model, layer, kept, plan);
+    if (parallel) norm2_forward(model, layer, kept);
+    mid_forward(model, layer, kept);
+    if (!parallel) norm2_forward(model, layer, kept);
+    up_forward(model, layer, kept);
+    activate(model, kept);
+    copy(model, kept->next, kept->mid);
+    product_forward(model, &layer->down, kept->next, kept->activated, ADD,
+                    model->pass.scratch[layer->trimmed].low);
+}
+
+/* The same calls on the same operands as layer_forward, so the same bits. */
+void layer_again(Model *model, const Layer *layer, const Kept *kept, const AttentionPlan *plan)
+{
+    int32_t level = model->options.recompute;
+    if (level >= 3) {
+        attention_forward(model, layer, kept, plan);
+        if (!model->config.parallel_residual) mid_forward(model, layer, kept);
+    } else if (level >= 1) {
+        norm_forward(model, &layer->norm1, kept->normed, kept->stats, kept->x);
+        if (layer->trimmed)
+            model->ops->gather(model->device, kept->queried, kept->normed, model->pass.scored_rows);
+        if (model->config.head_norm) heads_turn(model, layer, kept);
+    }
+    if (level >= 1) norm2_forward(model, layer, kept);
+    if (level >= 2) up_forward(model, layer, kept);
+    if (level >= 1) activate(model, kept);
 }
 
 /* Every id and position must have a row in the tables. */

@@ -1,7 +1,7 @@
 /* model_internal.h - what the files of the model share: its layers, and where a pass keeps what.
  *
- * One activation arena holds a pass: per layer what the backward pass needs, then scratch that
- * every layer uses again. Norms and activations are computed again going back.
+ * One activation arena holds a pass: what each layer keeps for the backward pass, then what all
+ * layers share, then scratch. How much is kept is ModelOptions.recompute; see Kept.
  *
  *   x ── norm1 ── q|k|v ── (head norms) ── rotate ── attention ── out ──(+x)── mid
  *   mid ── norm2 ── up ── activation ── down ──(+mid)── next        (GPT-NeoX: norm2 of x)
@@ -38,21 +38,26 @@ typedef struct Projections {
     Tensor q, k, v;
 } Projections;
 
-typedef struct Kept { /* of one layer, until the backward pass */
-    Tensor x;         /* [rows, width] */
-    Tensor asking;    /* x of the rows that ask; x itself unless trimmed */
-    Tensor mid, next; /* [asked, width] */
-    Projections raw;  /* rotated in place unless there are head norms */
-    Tensor attended;  /* [asked, query_heads · head_dim] */
-    float *lse;
-    Tensor hidden; /* [asked, up's outputs] */
+/* What a layer's forward pass leaves for its backward pass. The number is the last level of
+ * ModelOptions.recompute that keeps it of every layer; above it the layers share one place, and
+ * model_backward computes it again. Without a backward pass all is shared. */
+typedef struct Kept {
+    Tensor x, next;         /* 3: [rows, width]; [asked, width], x of the layer above */
+    Tensor asking;          /* 2: x of the rows that ask; x itself unless trimmed */
+    Tensor mid;             /* 2: [asked, width] */
+    Projections raw;        /* 2: rotated in place unless there are head norms */
+    Tensor attended;        /* 2: [asked, query_heads · head_dim] */
+    float *lse;             /* 2 */
+    Tensor hidden;          /* 1: [asked, up's outputs] */
+    Tensor normed, queried; /* 0: norm1 of x; its rows that ask */
+    Tensor normed2;         /* 0: [asked, width] */
+    Tensor activated;       /* 0: [asked, hidden] */
+    Projections turned;     /* 0: q and k as attention reads them, when there are head norms */
+    float *stats, *stats2, *q_stats, *k_stats; /* 0 */
 } Kept;
 
 typedef struct Scratch { /* shared by the layers; one for full and one for trimmed layers */
-    Tensor normed, normed_asking, activated, low;
-    Projections turned; /* q and k as attention reads them */
-    float *stats, *q_stats, *k_stats;
-    Tensor dnormed, dnormed_asking, dactivated, dhidden, dattended, dlow;
+    Tensor low, dnormed, dqueried, dnormed2, dactivated, dhidden, dattended, dlow;
     Projections d, dturned;
 } Scratch;
 
@@ -93,6 +98,7 @@ struct Model {
 enum {
     STAGING_FLOATS = 1 << 19, /* even, and at least a row of any weight: */
     LORA_RANK_MAX = 1024,
+    RECOMPUTE_ALL = RECOMPUTE_LEVELS, /* nothing is kept: no backward pass follows */
 };
 static_assert((int)STAGING_FLOATS >= (int)MODEL_HIDDEN_MAX &&
                   (int)STAGING_FLOATS >= (int)MODEL_HEADS_MAX * (int)MODEL_HEAD_DIM_MAX &&
@@ -101,10 +107,11 @@ static_assert((int)STAGING_FLOATS >= (int)MODEL_HIDDEN_MAX &&
 
 /* ---- model_memory.c ---- */
 
-/* Device memory, counted in model->use; NULL with an error that says for what, how much more was
- * needed and how much is held. */
+/* Device memory, counted in model->use; NULL with an error that says for what, and how much. */
 MUST_CHECK void *model_take(Model *model, size_t bytes, const char *what, Arena *arena, Err *err);
 void model_give(Model *model, void *memory, size_t bytes);
+/* Bytes of the arena for a batch of that size. */
+size_t pass_bytes(const Model *model, int64_t rows, int64_t scored, int32_t level);
 /* Lays the pass out for a batch in the arena, which grows when it must. */
 MUST_CHECK bool pass_place(Model *model, const Batch *batch, bool keep, Arena *arena, Err *err);
 /* cos and sin for at least `positions` positions. */
@@ -119,10 +126,9 @@ void product_forward(Model *model, const Product *product, Tensor y, Tensor x, A
 void product_backward(Model *model, const Product *product, Tensor dx, Tensor dy, Tensor x,
                       Tensor low, Tensor dlow);
 void product_refresh(Model *model, const Product *product, bool all);
-/* q, k and v of a layer as attention reads them: after head norms and rotation. */
-Projections heads_turn(Model *model, const Layer *layer, const Kept *kept, const Scratch *scratch);
-Projections heads_turn_again(Model *model, const Layer *layer, const Kept *kept,
-                             const Scratch *scratch);
+/* q, k and v of a layer as attention reads them, after head norms and rotation: made, and found. */
+void heads_turn(Model *model, const Layer *layer, const Kept *kept);
+Projections heads_turned(const Model *model, const Kept *kept);
 /* scratch->dturned, the gradient of those, to scratch->d; v's is already in place. */
 void heads_turn_back(Model *model, const Layer *layer, const Kept *kept, const Scratch *scratch);
 void norm_forward(Model *model, const Norm *norm, Tensor y, float *stats, Tensor x);
@@ -130,6 +136,11 @@ void norm_backward(Model *model, const Norm *norm, Tensor dx, Accumulate mode, T
                    const float *stats);
 void attention_count(Model *model, const AttentionPlan *plan, double products);
 Heads attention_heads(const ModelConfig *config);
+
+/* ---- model_forward.c ---- */
+
+/* What this level did not keep of a layer, from kept->x: for its backward pass. */
+void layer_again(Model *model, const Layer *layer, const Kept *kept, const AttentionPlan *plan);
 
 /* ---- small things ---- */
 

@@ -65,38 +65,39 @@ static Projections take_projections(Layout *layout, const ModelConfig *c, int64_
     return p;
 }
 
-/* What a layer leaves. Without `keep` the stream x is updated in place. */
+/* What a layer keeps (`lasting`), or what it shares with the others: see Kept. */
 static void place_kept(Layout *layout, const Model *model, const Pass *pass, bool trimmed,
-                       bool keep, Tensor x, Kept *kept)
+                       int32_t level, bool lasting, Kept *k)
 {
     const ModelConfig *c = &model->config;
-    int64_t asked = trimmed ? pass->scored : pass->rows;
+    int64_t rows = pass->rows, asked = trimmed ? pass->scored : rows;
     int64_t up = (int64_t)c->hidden * (c->activation == ACT_SWIGLU ? 2 : 1);
-    kept->x = x;
-    kept->asking = trimmed ? take_rows(layout, asked, c->width) : x;
-    kept->next = keep ? take_rows(layout, asked, c->width) : kept->asking;
-    kept->mid = keep && !c->parallel_residual ? take_rows(layout, asked, c->width) : kept->next;
-    kept->raw = take_projections(layout, c, pass->rows, asked, trimmed);
-    kept->attended = take_rows(layout, asked, (int64_t)c->query_heads * c->head_dim);
-    kept->lse = take(layout, asked * c->query_heads, sizeof(float));
-    kept->hidden = take_rows(layout, asked, up);
-}
-
-static void place_layers(Layout *layout, const Model *model, Pass *pass, bool keep)
-{
-    Tensor x = take_rows(layout, pass->rows, model->config.width);
-    size_t first = layout->used, most = first;
-    for (int32_t l = 0; l < model->config.layers; l++) {
-        if (!keep) layout->used = first; /* every layer in the same place */
-        place_kept(layout, model, pass, model->layers[l].trimmed, keep, x, &pass->layers[l]);
-        x = pass->layers[l].next;
-        if (most < layout->used) most = layout->used;
+    if ((level <= 2) == lasting) {
+        k->asking = trimmed ? take_rows(layout, asked, c->width) : k->x;
+        if (level == RECOMPUTE_ALL) k->next = k->asking; /* x is updated in place */
+        k->mid = level == RECOMPUTE_ALL || c->parallel_residual
+                     ? k->next
+                     : take_rows(layout, asked, c->width);
+        k->raw = take_projections(layout, c, rows, asked, trimmed);
+        k->attended = take_rows(layout, asked, (int64_t)c->query_heads * c->head_dim);
+        k->lse = take(layout, asked * c->query_heads, sizeof(float));
     }
-    layout->used = most;
+    if ((level <= 1) == lasting) k->hidden = take_rows(layout, asked, up);
+    if ((level <= 0) != lasting) return;
+    k->normed = take_rows(layout, rows, c->width);
+    k->queried = trimmed ? take_rows(layout, asked, c->width) : k->normed;
+    k->normed2 = level == RECOMPUTE_ALL ? k->queried : take_rows(layout, asked, c->width);
+    k->activated = take_rows(layout, asked, c->hidden);
+    k->stats = take(layout, 2 * rows, sizeof(float));
+    k->stats2 = take(layout, 2 * asked, sizeof(float));
+    if (!c->head_norm) return;
+    k->turned = take_projections(layout, c, rows, asked, trimmed);
+    k->q_stats = take(layout, asked * c->query_heads, sizeof(float));
+    k->k_stats = take(layout, rows * c->key_heads, sizeof(float));
 }
 
 static void place_scratch(Layout *layout, const Model *model, const Pass *pass, bool trimmed,
-                          bool keep, Scratch *s)
+                          int32_t level, Scratch *s)
 {
     const ModelConfig *c = &model->config;
     int64_t rows = pass->rows, asked = trimmed ? pass->scored : rows;
@@ -104,17 +105,11 @@ static void place_scratch(Layout *layout, const Model *model, const Pass *pass, 
     int64_t up = (int64_t)c->hidden * (c->activation == ACT_SWIGLU ? 2 : 1);
     int64_t rank = model->options.mode == TRAIN_LORA ? model->options.lora_rank : 0;
     *s = (Scratch){0};
-    s->normed = take_rows(layout, rows, c->width);
-    s->normed_asking = trimmed ? take_rows(layout, asked, c->width) : s->normed;
-    s->activated = take_rows(layout, asked, c->hidden);
     s->low = take_rows(layout, rows, rank);
-    s->stats = take(layout, 2 * rows, sizeof(float));
-    s->q_stats = take(layout, asked * c->query_heads, sizeof(float));
-    s->k_stats = take(layout, rows * c->key_heads, sizeof(float));
-    if (c->head_norm) s->turned = take_projections(layout, c, rows, asked, trimmed);
-    if (!keep) return;
+    if (level == RECOMPUTE_ALL) return;
     s->dnormed = take_rows(layout, rows, c->width);
-    s->dnormed_asking = trimmed ? take_rows(layout, asked, c->width) : s->dnormed;
+    s->dqueried = trimmed ? take_rows(layout, asked, c->width) : s->dnormed;
+    s->dnormed2 = s->dqueried; /* never in use at once */
     s->dactivated = take_rows(layout, asked, c->hidden);
     s->dhidden = take_rows(layout, asked, up);
     s->dattended = take_rows(layout, asked, attended);
@@ -123,7 +118,33 @@ static void place_scratch(Layout *layout, const Model *model, const Pass *pass, 
     s->dturned = c->head_norm ? take_projections(layout, c, rows, asked, trimmed) : s->d;
 }
 
-static void place_pass(Layout *layout, const Model *model, Pass *pass, bool keep)
+/* The stream from layer to layer, then what each layer keeps, then for one layer at a time what
+ * they share and the scratch. */
+static void place_layers(Layout *layout, const Model *model, Pass *pass, int32_t level)
+{
+    int32_t layers = model->config.layers;
+    Tensor x = take_rows(layout, pass->rows, model->config.width);
+    for (int32_t l = 0; l < layers; l++) {
+        Kept *kept = &pass->layers[l];
+        bool trimmed = model->layers[l].trimmed;
+        *kept = (Kept){.x = x};
+        if (level != RECOMPUTE_ALL)
+            x = kept->next =
+                take_rows(layout, trimmed ? pass->scored : pass->rows, model->config.width);
+        place_kept(layout, model, pass, trimmed, level, true, kept);
+    }
+    size_t first = layout->used, most = first;
+    for (int32_t l = 0; l < layers; l++) {
+        bool trimmed = model->layers[l].trimmed;
+        layout->used = first;
+        place_kept(layout, model, pass, trimmed, level, false, &pass->layers[l]);
+        place_scratch(layout, model, pass, trimmed, level, &pass->scratch[trimmed]);
+        if (most < layout->used) most = layout->used;
+    }
+    layout->used = most;
+}
+
+static void place_pass(Layout *layout, const Model *model, Pass *pass, int32_t level)
 {
     int64_t rows = pass->rows, scored = pass->scored, width = model->config.width;
     pass->ids = take(layout, rows, sizeof(int32_t));
@@ -135,39 +156,41 @@ static void place_pass(Layout *layout, const Model *model, Pass *pass, bool keep
     pass->scores = take_tensor(layout, scored, model->options.heads, DTYPE_F32);
     pass->dscores = take_tensor(layout, scored, model->options.heads, DTYPE_F32);
     pass->last_stats = take(layout, 2 * scored, sizeof(float));
-    place_layers(layout, model, pass, keep);
-    if (keep) {
+    if (level != RECOMPUTE_ALL) {
         pass->dx = take_rows(layout, rows, width);
         pass->dasking = take_rows(layout, scored, width);
     }
-    size_t first = layout->used, most = first;
-    for (int trimmed = 0; trimmed < 2; trimmed++) { /* never in use at once */
-        layout->used = first;
-        place_scratch(layout, model, pass, trimmed, keep, &pass->scratch[trimmed]);
-        if (most < layout->used) most = layout->used;
-    }
-    layout->used = most;
+    place_layers(layout, model, pass, level);
+}
+
+size_t pass_bytes(const Model *model, int64_t rows, int64_t scored, int32_t level)
+{
+    Layout layout = {.dtype = model->device->compute};
+    Pass pass = model->pass; /* pointers into nothing: only what they span is wanted */
+    pass.rows = (int32_t)rows;
+    pass.scored = (int32_t)scored;
+    place_pass(&layout, model, &pass, level);
+    return layout.used;
 }
 
 bool pass_place(Model *model, const Batch *batch, bool keep, Arena *arena, Err *err)
 {
     const Ops *ops = model->ops;
     Pass *pass = &model->pass;
-    Layout layout = {.dtype = model->device->compute};
+    int32_t level = keep ? model->options.recompute : RECOMPUTE_ALL;
+    size_t needed = pass_bytes(model, batch->rows, batch->sequences, level);
     pass->rows = batch->rows;
     pass->scored = batch->sequences;
     pass->kept = false;
-    place_pass(&layout, model, pass, keep);
-    if (layout.used > model->arena_bytes) {
+    if (needed > model->arena_bytes) {
         model_give(model, model->arena, model->arena_bytes);
         model->arena_bytes = 0;
-        model->arena = model_take(model, layout.used, "the activations of this batch", arena, err);
+        model->arena = model_take(model, needed, "the activations of this batch", arena, err);
         if (!model->arena) return false;
-        model->arena_bytes = layout.used;
+        model->arena_bytes = needed;
     }
-    layout.base = model->arena;
-    layout.used = 0;
-    place_pass(&layout, model, pass, keep);
+    Layout layout = {.base = model->arena, .dtype = model->device->compute};
+    place_pass(&layout, model, pass, level);
     size_t rows = (size_t)batch->rows, scored = (size_t)batch->sequences;
     ops->upload(model->device, pass->ids, batch->ids, rows * sizeof(int32_t));
     ops->upload(model->device, pass->positions, batch->positions, rows * sizeof(int32_t));

@@ -99,23 +99,23 @@ static const int32_t *asking_positions(const Model *model, const Layer *layer)
     return layer->trimmed ? model->pass.scored_positions : model->pass.positions;
 }
 
-static Projections turned_in(const Model *model, const Kept *kept, const Scratch *scratch)
+Projections heads_turned(const Model *model, const Kept *kept)
 {
     if (!model->config.head_norm) return kept->raw;
-    Projections turned = scratch->turned;
+    Projections turned = kept->turned;
     turned.v = kept->raw.v;
     return turned;
 }
 
-Projections heads_turn(Model *model, const Layer *layer, const Kept *kept, const Scratch *scratch)
+void heads_turn(Model *model, const Layer *layer, const Kept *kept)
 {
     const ModelConfig *c = &model->config;
-    Projections turned = turned_in(model, kept, scratch);
+    Projections turned = heads_turned(model, kept);
     if (c->head_norm) {
-        model->ops->head_norm(model->device, c->head_dim, c->norm_epsilon, turned.q,
-                              scratch->q_stats, kept->raw.q, layer->q_norm.weight);
-        model->ops->head_norm(model->device, c->head_dim, c->norm_epsilon, turned.k,
-                              scratch->k_stats, kept->raw.k, layer->k_norm.weight);
+        model->ops->head_norm(model->device, c->head_dim, c->norm_epsilon, turned.q, kept->q_stats,
+                              kept->raw.q, layer->q_norm.weight);
+        model->ops->head_norm(model->device, c->head_dim, c->norm_epsilon, turned.k, kept->k_stats,
+                              kept->raw.k, layer->k_norm.weight);
     }
     if (c->rotary_dims) {
         model->ops->rotate(model->device, turned.q, c->head_dim, asking_positions(model, layer),
@@ -123,14 +123,6 @@ Projections heads_turn(Model *model, const Layer *layer, const Kept *kept, const
         model->ops->rotate(model->device, turned.k, c->head_dim, model->pass.positions,
                            &model->rotary, 1);
     }
-    return turned;
-}
-
-/* Going back, only head norms are computed again: without them q and k were kept rotated. */
-Projections heads_turn_again(Model *model, const Layer *layer, const Kept *kept,
-                             const Scratch *scratch)
-{
-    return model->config.head_norm ? heads_turn(model, layer, kept, scratch) : kept->raw;
 }
 
 void heads_turn_back(Model *model, const Layer *layer, const Kept *kept, const Scratch *s)
@@ -144,9 +136,9 @@ void heads_turn_back(Model *model, const Layer *layer, const Kept *kept, const S
     }
     if (!c->head_norm) return; /* dturned is d */
     model->ops->head_norm_backward(model->device, c->head_dim, s->d.q, layer->q_norm.dweight,
-                                   s->dturned.q, kept->raw.q, s->q_stats, layer->q_norm.weight);
+                                   s->dturned.q, kept->raw.q, kept->q_stats, layer->q_norm.weight);
     model->ops->head_norm_backward(model->device, c->head_dim, s->d.k, layer->k_norm.dweight,
-                                   s->dturned.k, kept->raw.k, s->k_stats, layer->k_norm.weight);
+                                   s->dturned.k, kept->raw.k, kept->k_stats, layer->k_norm.weight);
 }
 
 /* ---- attention's operations: `products` of (pairs of query and key) · head_dim, over heads ----

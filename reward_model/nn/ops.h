@@ -74,6 +74,7 @@ typedef struct AdamW {
 typedef struct DeviceOptions {
     int threads;   /* 0: as many as the process may use */
     Dtype compute; /* what activations and weights are held in; see ops_best_dtype */
+    int index;     /* which of several GPUs */
 } DeviceOptions;
 
 typedef struct Ops {
@@ -86,6 +87,7 @@ typedef struct Ops {
     /* Memory: aligned to 64 bytes (256 on a GPU); NULL when there is none left. */
     MUST_CHECK void *(*alloc)(Device *device, size_t bytes);
     void (*release)(Device *device, void *memory);
+    size_t (*memory_free)(Device *device); /* that the process may still take */
     void (*upload)(Device *device, void *to, const void *from_host, size_t bytes);
     void (*download)(Device *device, void *to_host, const void *from, size_t bytes);
     void (*zero)(Device *device, void *memory, size_t bytes);

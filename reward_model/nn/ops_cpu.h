@@ -45,6 +45,7 @@ void cpu_close(Device *device);
 bool cpu_sync(Device *device, Arena *arena, Err *err);
 void *cpu_alloc(Device *device, size_t bytes);
 void cpu_release(Device *device, void *memory);
+size_t cpu_memory_free(Device *device);
 void cpu_upload(Device *device, void *to, const void *from, size_t bytes);
 void cpu_zero(Device *device, void *memory, size_t bytes);
 

@@ -8,10 +8,10 @@
 /* Everything but how to open and the products. */
 #define SHARED_OPS                                                                                 \
     .name = "cpu", .sync = cpu_sync, .alloc = cpu_alloc, .release = cpu_release,                   \
-    .upload = cpu_upload, .download = cpu_upload, .zero = cpu_zero, .convert = cpu_convert,        \
-    .add = cpu_add, .embed = cpu_embed, .embed_backward = cpu_embed_backward,                      \
-    .gather = cpu_gather, .scatter_add = cpu_scatter_add, .norm = cpu_norm,                        \
-    .norm_backward = cpu_norm_backward, .head_norm = cpu_head_norm,                                \
+    .memory_free = cpu_memory_free, .upload = cpu_upload, .download = cpu_upload,                  \
+    .zero = cpu_zero, .convert = cpu_convert, .add = cpu_add, .embed = cpu_embed,                  \
+    .embed_backward = cpu_embed_backward, .gather = cpu_gather, .scatter_add = cpu_scatter_add,    \
+    .norm = cpu_norm, .norm_backward = cpu_norm_backward, .head_norm = cpu_head_norm,              \
     .head_norm_backward = cpu_head_norm_backward, .rotate = cpu_rotate,                            \
     .attention = cpu_attention, .attention_backward = cpu_attention_backward,                      \
     .activate = cpu_activate, .activate_backward = cpu_activate_backward, .score = cpu_score,      \

@@ -3,8 +3,6 @@
 #include <stdlib.h>
 #include "params.h"
 
-enum { PARAM_ALIGNMENT = 64 }; /* floats: 256 bytes, what a GPU likes */
-
 typedef struct ModuleShape {
     int64_t outputs, inputs;
     bool bias, present;
@@ -128,7 +126,7 @@ static void offsets_set(Params *params)
                 int where = !p->trained ? 2 : p->vector ? 1 : 0;
                 if (p->count == 0 || where != pass) continue;
                 p->offset = offset;
-                offset += (p->count + PARAM_ALIGNMENT - 1) / PARAM_ALIGNMENT * PARAM_ALIGNMENT;
+                offset += param_room(p->count);
             }
         if (pass == 0) params->decayed = offset;
         if (pass == 1) params->trained = offset;

@@ -94,6 +94,12 @@ typedef struct Params {
     size_t count, trained, decayed;    /* floats: all, the first that train, decay */
 } Params;
 
+/* Floats that a part takes in the flat arrays: 256 bytes are what a GPU likes. */
+static inline size_t param_room(size_t count)
+{
+    return (count + 63) / 64 * 64;
+}
+
 /* The modules of a checked config. False when there is no host memory. */
 MUST_CHECK bool params_build(Params *params, const ModelConfig *config,
                              const ModelOptions *options);

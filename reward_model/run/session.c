@@ -77,7 +77,7 @@ static bool open_device(Session *session)
     session->dtype = o->dtype == DTYPE_CHOICE_F32    ? DTYPE_F32
                      : o->dtype == DTYPE_CHOICE_BF16 ? DTYPE_BF16
                                                      : ops_best_dtype(session->ops);
-    DeviceOptions options = {(int)o->threads, session->dtype};
+    DeviceOptions options = {.threads = (int)o->threads, .compute = session->dtype};
     session->device = session->ops->open(&options, &session->arena, &session->err);
     return session->device != NULL;
 }

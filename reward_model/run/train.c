@@ -144,6 +144,8 @@ static bool open_model(Training *training)
                             .lora_alpha = (float)o->lora_alpha,
                             .seed = (uint64_t)o->seed,
                             .trim_last_layer = true};
+    if (o->mode != MODE_HEAD && !train_choose_recompute(training, &options)) return false;
+    training->recompute = options.recompute;
     return session_open_model(s, &options);
 }
 

@@ -46,6 +46,7 @@ typedef struct Training {
     int64_t steps, steps_an_epoch; /* of the whole run */
     int64_t elements_a_step;
     double learning_rate;
+    int32_t recompute;
     FILE *log;
     Meter meter;
     bool resumed;
@@ -67,6 +68,12 @@ double train_rate(const Training *training, int64_t step);
  * backward pass) or from cached features. */
 typedef enum StoreName { STORE_TRAIN, STORE_HELDOUT } StoreName;
 MUST_CHECK bool train_scores(Training *training, Pack *pack, StoreName store, bool keep);
+
+/* ---- train_memory.c ---- */
+enum { TRAIN_RECOMPUTE_FIRST = RECOMPUTE_NORMS }; /* what auto begins with: PERFORMANCE.md */
+/* Sets options->recompute as --recompute says; an error that gives the numbers when no batch of the
+ * data would surely fit. */
+MUST_CHECK bool train_choose_recompute(Training *training, ModelOptions *options);
 
 /* ---- train_evaluate.c ---- */
 /* Measures up to `limit` elements of a store (0: all). */

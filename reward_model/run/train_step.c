@@ -59,7 +59,7 @@ static bool run_pack(Training *training, LossTotals *totals, Quality *metrics, S
     report->tokens += pack->tokens;
     report->computed_tokens += training->features ? 0 : pack->batch.rows;
     if (!training->features)
-        return model_backward(s->model, &pack->batch, pack->gradient, &training->scratch, &s->err);
+        return model_backward(s->model, &pack->batch, pack->gradient, NULL, &training->scratch, &s->err);
     features_backward(training->features, STORE_TRAIN, pack);
     return true;
 }

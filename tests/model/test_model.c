@@ -389,7 +389,7 @@ START_TEST(operations_are_counted)
     ck_assert_double_eq_tol(model_use(model).flops, forward, 1e-6 * forward);
     float weights_of[SEQUENCES * HEADS];
     weights_of_scores(weights_of);
-    ck_assert(model_backward(model, &w.batch, weights_of, &w.arena, &w.err));
+    ck_assert(model_backward(model, &w.batch, weights_of, NULL, &w.arena, &w.err));
     double back = 3 * (4 * tokens * weights + 2 * 5 * pairs * 16);
     ck_assert_double_eq_tol(model_use(model).flops, forward + back, 1e-6 * forward);
     ck_assert_uint_gt(model_use(model).bytes, 4 * 4 * (size_t)model_config_parameters(c));

@@ -316,7 +316,7 @@ START_TEST(numbers_that_are_not_finite_change_nothing)
     double norm;
     dscores[3] = INFINITY;
     scores_of(&w, model, true, scores);
-    ck_assert(model_backward(model, &w.batch, dscores, &w.arena, &w.err));
+    ck_assert(model_backward(model, &w.batch, dscores, NULL, &w.arena, &w.err));
     ck_assert(!model_step(model, &STEP, &norm, &w.arena, &w.err));
     ck_assert_msg(strstr(w.err.detail, "norm") != NULL, "%s", w.err.detail);
     states_are_equal(model, same);

@@ -1,6 +1,8 @@
 """Runs of the real aileron-rm from scratch (--init tiny): that they learn, repeat bit for bit,
 survive kill -9 and SIGTERM, stop early, and refuse what they should."""
 import json
+import re
+import resource
 import signal
 import time
 
@@ -284,6 +286,31 @@ def test_head_mode_reuses_cached_features(data, tmp_path):
     rm.write(tmp_path / "other.jsonl", rm.rows(50, seed=4))
     rm.run(*common[:-6], "--mode", "head", "--overwrite", "--data", tmp_path / "other.jsonl")
     assert rm.report(out)["speed"]["features_cached"] is False
+
+
+def test_what_is_computed_again_changes_no_byte(data, trained, tmp_path):
+    for level in "0", "3":
+        out = tmp_path / level
+        rm.run("train", *rm.TINY, "--out", out, "--data", data, "--batch", "8", "--epochs", "2",
+               "--recompute", level)
+        assert weights(out) == weights(trained)
+
+
+def test_a_run_that_does_not_fit_is_refused_with_numbers(data, tmp_path):
+    """100 long prompts at once do not fit in an address space of 400 MB; what the message offers
+    takes no more than it said was free (oneDNN's address space is much more than it uses)."""
+    big = rm.write(tmp_path / "big.jsonl", [
+        {**row, "prompt": row["prompt"] + " and" * 120} for row in rm.rows(100)])
+    common = ["train", *rm.TINY, "--data", big, "--batch", "4000", "--steps", "1"]
+    limited = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_AS, (400 << 20,) * 2)}
+    done = rm.run(*common, "--out", tmp_path / "a", "--micro-rows", "4000000", status=1, **limited)
+    found = re.search(r"--micro-rows (\d+) with --recompute 3 would fit", done.stderr)
+    left = re.search(r"and ([0-9.]+) GiB are free", done.stderr)
+    assert found and left, done.stderr
+    rm.run(*common, "--out", tmp_path / "b", "--micro-rows", found[1], "--recompute", "3")
+    held = rm.report(tmp_path / "b")["memory"]["model_bytes_peak"]
+    left_bytes = (float(left[1]) + 0.005) * 2**30
+    assert 0.5 * left_bytes < held <= left_bytes
 
 
 def test_json_result_is_the_report(data, tmp_path):
