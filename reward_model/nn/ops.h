@@ -74,7 +74,6 @@ typedef struct AdamW {
 typedef struct DeviceOptions {
     int threads;   /* 0: as many as the process may use */
     Dtype compute; /* what activations and weights are held in; see ops_best_dtype */
-    int index;     /* which of several GPUs */
 } DeviceOptions;
 
 typedef struct Ops {

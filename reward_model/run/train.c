@@ -6,12 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../../server/base/clock.h"
-#include "../../server/base/json.h"
 #include "commands.h"
 #include "train.h"
-
-#define SMOOTHING 0.9 /* of loss and accuracy in the progress line */
 
 enum { SCRATCH_MAX = 1 << 28, PATH_BYTES = PATH_MAX };
 
@@ -210,62 +206,17 @@ static bool plan(Training *training)
     return true;
 }
 
-static bool write_line(Training *training, const StepReport *report, const QualityResult *heldout)
-{
-    Session *s = &training->session;
-    Buf out;
-    buf_init(&out, KiB(64));
-    buf_put_format(&out, "{\"step\":%lld,\"loss\":", (long long)training->state.step);
-    json_put_real(&out, report->loss);
-    buf_put_format(&out, ",\"accuracy\":%.6g,\"learning_rate\":", report->accuracy);
-    json_put_real(&out, report->learning_rate);
-    buf_put_format(&out,
-                   ",\"gradient_norm\":%.6g,\"pairs\":%lld,\"tokens\":%lld,\"seconds\":%.4f,"
-                   "\"tokens_per_second\":%.1f",
-                   report->norm, (long long)report->pairs, (long long)report->tokens,
-                   report->seconds, (double)report->tokens / fmax(report->seconds, 1e-9));
-    if (heldout) {
-        buf_put_format(&out,
-                       ",\"heldout\":{\"pairs\":%lld,\"log_loss\":", (long long)heldout->pairs);
-        json_put_real(&out, heldout->log_loss);
-        buf_put_format(&out, ",\"accuracy\":%.6g,\"ece\":%.6g}", heldout->accuracy,
-                       heldout->calibration_error);
-    }
-    buf_put_text(&out, "}\n");
-    bool ok = buf_ok(&out) && fwrite(out.data, 1, out.len, training->log) == out.len &&
-              fflush(training->log) == 0;
-    training->state.log_bytes += (int64_t)out.len;
-    buf_release(&out);
-    return ok || err_set(&s->err, &s->arena, ERR_unavailable, NULL, "cannot write %s: %s",
-                         out_file(s, TRAIN_LOG), strerror(errno));
-}
-
-static void show(Training *training, const StepReport *report)
-{
-    TrainState *state = &training->state;
-    double keep = state->step <= 1 ? 0 : SMOOTHING;
-    state->last_loss = keep * state->last_loss + (1 - keep) * report->loss;
-    state->last_accuracy = keep * state->last_accuracy + (1 - keep) * report->accuracy;
-    MeterStep at = {state->step,
-                    training->steps,
-                    state->last_loss,
-                    state->last_accuracy,
-                    (double)report->tokens / fmax(report->seconds, 1e-9),
-                    (double)report->pairs / fmax(report->seconds, 1e-9)};
-    meter_step(&training->meter, &at);
-}
-
 /* After a step: its line, an evaluation or a checkpoint when one is due. */
 static bool after_step(Training *training, const StepReport *report)
 {
     const Options *o = &training->session.options;
     QualityResult heldout;
     bool evaluated = train_evaluation_due(training);
-    show(training, report);
+    train_show(training, report);
     if (evaluated && !train_evaluate(training, &heldout)) return false;
-    if (!write_line(training, report, evaluated ? &heldout : NULL)) return false;
+    if (!train_write_line(training, report, evaluated ? &heldout : NULL)) return false;
     bool due = o->checkpoint_every && training->state.step % o->checkpoint_every == 0;
-    bool ok = !(evaluated || due) || checkpoint_save(training);
+    bool ok = !(evaluated || due) || !train_writes(training) || checkpoint_save(training);
     arena_reset(&training->scratch);
     return ok;
 }
@@ -274,7 +225,9 @@ static bool interrupted(Training *training)
 {
     Session *s = &training->session;
     meter_end(&training->meter);
-    if (training->state.step > 0 && !checkpoint_save(training)) return false;
+    if (training->state.step > 0 && train_writes(training) && !checkpoint_save(training))
+        return false;
+    if (!parallel_agree(training->parallel, NULL, &s->arena, &s->err)) return false;
     if (training->state.step == 0)
         return err_set(&s->err, &s->arena, ERR_unavailable, NULL,
                        "interrupted before the first step");
@@ -283,9 +236,28 @@ static bool interrupted(Training *training)
                    (long long)training->state.step, (long long)training->steps);
 }
 
+static bool open_feed(Training *training)
+{
+    Session *s = &training->session;
+    const FeedOptions options = {.store = training->dataset.train,
+                                 .rules = &training->rules,
+                                 .micro_rows = s->options.micro_rows,
+                                 .elements_a_step = training->elements_a_step,
+                                 .steps_an_epoch = training->steps_an_epoch,
+                                 .step = training->state.step,
+                                 .steps = training->steps,
+                                 .seed = (uint64_t)s->options.seed,
+                                 .rank = parallel_rank(training->parallel),
+                                 .world = parallel_world(training->parallel),
+                                 .with_batch = !training->features};
+    training->feed = feed_open(&options, &s->arena, &s->err);
+    return training->feed != NULL;
+}
+
 static bool run_steps(Training *training)
 {
     TrainState *state = &training->state;
+    if (!open_feed(training)) return false;
     meter_begin(&training->meter, !training->session.options.quiet);
     while (state->step < training->steps && !state->stopped_early) {
         StepReport report;
@@ -296,7 +268,7 @@ static bool run_steps(Training *training)
             return false;
         }
         if (!after_step(training, &report))
-            return session_interrupted ? interrupted(training) : false;
+            return session_interrupted && !training->parallel ? interrupted(training) : false;
     }
     meter_end(&training->meter);
     return true;
@@ -323,21 +295,26 @@ static void say_what_there_is(const Training *training)
             (long long)training->elements_a_step);
 }
 
+static bool open_log(Training *training)
+{
+    Session *s = &training->session;
+    if (!train_writes(training)) return true;
+    training->log = fopen(out_file(s, TRAIN_LOG), training->resumed ? "ae" : "we");
+    return training->log || err_set(&s->err, &s->arena, ERR_unavailable, NULL,
+                                    "cannot write %s: %s", out_file(s, TRAIN_LOG), strerror(errno));
+}
+
 static bool prepare(Training *training)
 {
     Session *s = &training->session;
-    int64_t boundary = training->resumed ? training->origin.boundary : SOURCE_NO_BOUNDARY;
+    bool reads = training->resumed && train_writes(training);
     if (!session_open_hub(s, s->options.init[0] ? NULL : s->options.base) ||
-        !dataset_load(&training->dataset, &s->options, &s->tokens, &training->rules, boundary,
-                      &s->arena, &s->err) ||
-        (training->resumed && !checkpoint_same_data(training)) || !plan(training) ||
-        !open_model(training) || (s->options.mode == MODE_HEAD && !open_features(training)) ||
-        (training->resumed && !checkpoint_load(training)))
+        !train_load_data(training) || (reads && !checkpoint_same_data(training)) ||
+        !plan(training) || !open_model(training) ||
+        (s->options.mode == MODE_HEAD && !open_features(training)) ||
+        (reads && !checkpoint_load(training)) || !train_share_weights(training) ||
+        !open_log(training))
         return false;
-    training->log = fopen(out_file(s, TRAIN_LOG), training->resumed ? "ae" : "we");
-    if (!training->log)
-        return err_set(&s->err, &s->arena, ERR_unavailable, NULL, "cannot write %s: %s",
-                       out_file(s, TRAIN_LOG), strerror(errno));
     pack_init(&training->pack, &training->rules);
     say_what_there_is(training);
     if (training->resumed && !s->options.quiet)
@@ -350,12 +327,13 @@ static int run(Training *training)
     Session *s = &training->session;
     bool finished = false;
     session_catch_signals();
-    if (!make_directories(s) || !look_at_directory(training, &finished)) return session_fail(s);
-    if (finished) {
+    if (!train_join(training) || !make_directories(s)) return session_fail(s);
+    bool looked = !train_writes(training) || look_at_directory(training, &finished);
+    if (!train_share_start(training, looked, &finished)) return session_fail(s);
+    if (finished && train_writes(training))
         fprintf(stderr, "the run in %s is finished: there is nothing to go on with\n",
                 s->options.out);
-        return STATUS_DONE;
-    }
+    if (finished) return STATUS_DONE;
     if (!prepare(training) || !run_steps(training) || !train_finish(training))
         return session_fail(s);
     int64_t refused = training->dataset.counts.refused + training->dataset.eval_counts.refused;
@@ -376,6 +354,8 @@ int train_command(int argc, char **argv)
         status = check_options(training);
         if (status == STATUS_DONE) status = run(training);
         if (training->log) fclose(training->log);
+        parallel_leave(training->parallel, status == STATUS_FAILED ? s->err.detail : NULL);
+        feed_close(training->feed);
         pack_release(&training->pack);
         features_close(training->features);
         dataset_close(&training->dataset);

@@ -11,7 +11,9 @@
 
 #include "dataset.h"
 #include "features.h"
+#include "feed.h"
 #include "meter.h"
+#include "parallel.h"
 #include "session.h"
 
 #define TRAIN_LOG         "train.jsonl"
@@ -41,12 +43,16 @@ typedef struct Training {
     PackRules rules;
     LossParameters losses;
     Features *features; /* --mode head: NULL otherwise */
-    Pack pack;
+    Pack pack;          /* of evaluations */
+    Feed *feed;
+    Parallel *parallel; /* NULL: alone */
+    bool parallel_open; /* its sums of gradients */
     TrainState state;
     int64_t steps, steps_an_epoch; /* of the whole run */
     int64_t elements_a_step;
     double learning_rate;
     int32_t recompute;
+    int32_t sharing; /* processes that share this one's memory; 1: none */
     FILE *log;
     Meter meter;
     bool resumed;
@@ -58,6 +64,7 @@ typedef struct Training {
 typedef enum StepResult { STEP_DONE, STEP_INTERRUPTED, STEP_FAILED } StepResult;
 typedef struct StepReport {
     double loss, accuracy, norm, learning_rate, seconds;
+    double wait_s, reduce_s; /* of the seconds: for the next batch, for other processes */
     int64_t pairs, tokens, computed_tokens;
 } StepReport;
 /* The next step; an interrupted one has changed nothing. */
@@ -68,6 +75,32 @@ double train_rate(const Training *training, int64_t step);
  * backward pass) or from cached features. */
 typedef enum StoreName { STORE_TRAIN, STORE_HELDOUT } StoreName;
 MUST_CHECK bool train_scores(Training *training, Pack *pack, StoreName store, bool keep);
+
+/* ---- train_log.c ---- */
+MUST_CHECK bool train_write_line(Training *training, const StepReport *report,
+                                 const QualityResult *heldout);
+void train_show(Training *training, const StepReport *report);
+
+/* ---- train_parallel.c: all do nothing for a process alone ---- */
+/* Meets the other processes, if the environment says that there are some. */
+MUST_CHECK bool train_join(Training *training);
+/* Rank 0's view of --out: is there an error, a run that is finished, one to go on with? */
+MUST_CHECK bool train_share_start(Training *training, bool ok, bool *finished);
+/* Reads the data; the same on every rank, or an error. */
+MUST_CHECK bool train_load_data(Training *training);
+/* Rank 0's weights and moments become everybody's. */
+MUST_CHECK bool train_share_weights(Training *training);
+/* Sums what a step has come to over all ranks. */
+typedef struct StepSums {
+    double loss, weight, right, measured, pairs, tokens, computed_tokens;
+} StepSums;
+MUST_CHECK bool train_share_sums(Training *training, StepSums *sums);
+/* Has any rank been interrupted? */
+MUST_CHECK bool train_share_interrupted(Training *training, bool *interrupted);
+static inline bool train_writes(const Training *training) /* files, and the screen */
+{
+    return parallel_rank(training->parallel) == 0;
+}
 
 /* ---- train_memory.c ---- */
 enum { TRAIN_RECOMPUTE_FIRST = RECOMPUTE_NORMS }; /* what auto begins with: PERFORMANCE.md */

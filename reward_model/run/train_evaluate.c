@@ -1,29 +1,105 @@
 /* train_evaluate.c - how good the model is on what is held out, while it trains. See train.h. */
 #include <math.h>
+#include <stdlib.h>
 
 #include "train.h"
 
 enum { EVALUATIONS_A_RUN = 10, STEPS_BETWEEN_MIN = 5 };
 
+/* What becomes of each pack of an evaluation. Several processes share the packs out and add up
+ * their scores, zero where they are another's: so each has all scores, to the bit what one process
+ * would compute. */
+typedef enum Visit { VISIT_MEASURE, VISIT_COMPUTE, VISIT_RECALL } Visit;
+
+typedef struct Evaluation {
+    StoreName store;
+    Visit visit;
+    Quality *metrics;
+    float *scores; /* of all packs */
+    size_t count, room, at;
+    int64_t packs;
+} Evaluation;
+
+/* Room for the scores of the pack, zero at first. */
+static float *scores_place(Training *training, Evaluation *e, size_t count)
+{
+    if (e->count + count > e->room) {
+        size_t room = 2 * e->room > e->count + count ? 2 * e->room : e->count + count;
+        float *grown = realloc(e->scores, room * sizeof *grown);
+        if (!grown) {
+            err_set(&training->session.err, &training->scratch, ERR_unavailable, NULL,
+                    "out of memory for the scores of an evaluation");
+            return NULL;
+        }
+        e->scores = grown;
+        e->room = room;
+    }
+    float *place = e->scores + e->count;
+    memset(place, 0, count * sizeof *place);
+    e->count += count;
+    return place;
+}
+
+static bool visit_pack(Training *training, Evaluation *e)
+{
+    Session *s = &training->session;
+    Pack *pack = &training->pack;
+    int32_t world = parallel_world(training->parallel);
+    size_t count = (size_t)(pack->sequence_count * training->rules.heads);
+    bool mine = e->packs++ % world == parallel_rank(training->parallel);
+    bool computes = e->visit == VISIT_MEASURE || (e->visit == VISIT_COMPUTE && mine);
+    if (!pack_build(pack, computes && !training->features, &training->scratch, &s->err) ||
+        (computes && !train_scores(training, pack, e->store, false)))
+        return false;
+    if (e->visit == VISIT_COMPUTE) {
+        float *place = scores_place(training, e, count);
+        if (place && mine) memcpy(place, pack->scores, count * sizeof *place);
+        return place != NULL;
+    }
+    if (e->visit == VISIT_RECALL) {
+        memcpy(pack->scores, e->scores + e->at, count * sizeof(float));
+        e->at += count;
+    }
+    pack_measure(pack, e->metrics);
+    return true;
+}
+
+static bool visit_all(Training *training, int64_t limit, Evaluation *e)
+{
+    Session *s = &training->session;
+    Pack *pack = &training->pack;
+    const Store *from =
+        e->store == STORE_TRAIN ? training->dataset.train : training->dataset.heldout;
+    int64_t all = store_elements(from), count = limit && limit < all ? limit : all;
+    e->packs = 0;
+    pack_clear(pack);
+    for (int64_t i = 0; i < count; i++) {
+        if (session_interrupted && !training->parallel)
+            return err_set(&s->err, &training->scratch, ERR_unavailable, NULL, "interrupted");
+        int64_t element = limit ? store_shuffled(i, all, 0) : i;
+        if (!pack_add(pack, from, element, &training->scratch, &s->err)) return false;
+        if (pack->packed_rows < s->options.micro_rows && i + 1 < count) continue;
+        if (!visit_pack(training, e)) return false;
+        pack_clear(pack);
+    }
+    return true;
+}
+
 bool train_measure(Training *training, StoreName store, int64_t limit, Quality *metrics)
 {
     Session *s = &training->session;
-    const Store *from = store == STORE_TRAIN ? training->dataset.train : training->dataset.heldout;
-    int64_t all = store_elements(from), count = limit && limit < all ? limit : all;
-    Pack *pack = &training->pack;
-    pack_clear(pack);
-    for (int64_t e = 0; e < count; e++) {
-        int64_t element = limit ? store_shuffled(e, all, 0) : e;
-        if (session_interrupted)
-            return err_set(&s->err, &training->scratch, ERR_unavailable, NULL, "interrupted");
-        if (!pack_add(pack, from, element, &training->scratch, &s->err)) return false;
-        if (pack->packed_rows < s->options.micro_rows && e + 1 < count) continue;
-        if (!pack_build(pack, !training->features, &training->scratch, &s->err) ||
-            !train_scores(training, pack, store, false))
-            return false;
-        pack_measure(pack, metrics);
-        pack_clear(pack);
+    Evaluation e = {.store = store, .metrics = metrics};
+    bool ok = true;
+    if (training->parallel) {
+        e.visit = VISIT_COMPUTE;
+        ok =
+            visit_all(training, limit, &e) &&
+            parallel_sum_floats(training->parallel, e.scores, e.count, &training->scratch, &s->err);
+        e.visit = VISIT_RECALL;
     }
+    ok = ok && visit_all(training, limit, &e);
+    free(e.scores);
+    if (!ok) return false;
     return !metrics->failed ||
            err_set(&s->err, &training->scratch, ERR_unavailable, NULL, "out of memory");
 }
@@ -58,5 +134,5 @@ bool train_evaluate(Training *training, QualityResult *result)
     state->evaluations_without_better = 0;
     state->best_loss = result->log_loss;
     state->best_step = state->step;
-    return checkpoint_keep_best(training);
+    return !train_writes(training) || checkpoint_keep_best(training);
 }

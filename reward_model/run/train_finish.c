@@ -185,15 +185,16 @@ static void put_report(Buf *out, Training *training, const Finish *finish)
     char build[65], at[CLOCK_TEXT_CHARS];
     session_build_id(build);
     clock_write(at, clock_unix_ms() * 1000);
-    buf_put_format(out,
-                   "{\"version\":\"" AILERON_RM_VERSION
-                   "\",\"build\":\"%s\",\"finished_at\":\"%s\","
-                   "\"steps\":%lld,\"steps_planned\":%lld,\"best_step\":%lld,\"stopped_early\":%s,"
-                   "\"resumed\":%s,\"device\":\"%s\",\"dtype\":\"%s\"",
-                   build, at, (long long)state->step, (long long)training->steps,
-                   (long long)(isfinite(state->best_loss) ? state->best_step : state->step),
-                   state->stopped_early ? "true" : "false", training->resumed ? "true" : "false",
-                   s->ops->name, s->dtype == DTYPE_BF16 ? "bf16" : "fp32");
+    buf_put_format(
+        out,
+        "{\"version\":\"" AILERON_RM_VERSION "\",\"build\":\"%s\",\"finished_at\":\"%s\","
+        "\"steps\":%lld,\"steps_planned\":%lld,\"best_step\":%lld,\"stopped_early\":%s,"
+        "\"resumed\":%s,\"processes\":%d,\"recompute\":%d,\"device\":\"%s\",\"dtype\":\"%s\"",
+        build, at, (long long)state->step, (long long)training->steps,
+        (long long)(isfinite(state->best_loss) ? state->best_step : state->step),
+        state->stopped_early ? "true" : "false", training->resumed ? "true" : "false",
+        parallel_world(training->parallel), training->recompute, s->ops->name,
+        s->dtype == DTYPE_BF16 ? "bf16" : "fp32");
     buf_put_text(out, ",\"options\":");
     options_write(out, &s->options, FOR_TRAIN);
     buf_put_text(out, ",\"base\":{\"directory\":");
@@ -229,17 +230,13 @@ static void print_result(const Training *training, const Finish *finish)
     printf("\nmodel and report in %s\n", s->options.out);
 }
 
-bool train_finish(Training *training)
+static bool write_all(Training *training, Finish *finish)
 {
     Session *s = &training->session;
-    Finish finish = {.has_heldout = false};
-    if (isfinite(training->state.best_loss) && training->state.best_step != training->state.step &&
-        !checkpoint_load_best(training))
-        return false;
-    if (!measure(training, &finish) || !export_model(training, &finish)) return false;
+    if (!export_model(training, finish)) return false;
     Buf out;
     buf_init(&out, MiB(4));
-    put_report(&out, training, &finish);
+    put_report(&out, training, finish);
     bool ok = plot_write(out_path(training, TRAIN_LOG), out_path(training, "learning_curve.svg"),
                          &s->arena, &s->err) &&
               session_write_file(out_path(training, TRAIN_REPORT), &out, &s->arena, &s->err);
@@ -247,6 +244,19 @@ bool train_finish(Training *training)
     buf_release(&out);
     if (!ok) return false;
     checkpoint_remove_all(training);
-    print_result(training, &finish);
+    print_result(training, finish);
     return true;
+}
+
+bool train_finish(Training *training)
+{
+    Session *s = &training->session;
+    Finish finish = {.has_heldout = false};
+    bool back =
+        isfinite(training->state.best_loss) && training->state.best_step != training->state.step;
+    if (back && train_writes(training) && !checkpoint_load_best(training)) return false;
+    if ((back && !train_share_weights(training)) || !measure(training, &finish)) return false;
+    if (train_writes(training) && !write_all(training, &finish)) return false;
+    /* the others wait until all is written, or end with rank 0 */
+    return parallel_agree(training->parallel, NULL, &s->arena, &s->err);
 }

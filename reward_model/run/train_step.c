@@ -41,52 +41,39 @@ static int64_t count_pairs(const Pack *pack)
     return pairs;
 }
 
-static bool run_pack(Training *training, LossTotals *totals, Quality *metrics, StepReport *report)
+/* The gradients that are final after the last pack begin to be summed over the processes. */
+static GradientSink sink_of(Training *training)
+{
+    return (GradientSink){parallel_reduce_ready, training->parallel};
+}
+
+static bool run_pack(Training *training, FedPack *fed, StepSums *sums, LossTotals *totals,
+                     Quality *metrics)
 {
     Session *s = &training->session;
-    Pack *pack = &training->pack;
-    if (!pack_build(pack, !training->features, &training->scratch, &s->err) ||
-        !pack_losses(pack, &training->scratch, &s->err) ||
-        !train_scores(training, pack, STORE_TRAIN, true))
-        return false;
+    Pack *pack = &fed->pack;
+    GradientSink sink = sink_of(training);
+    if (!train_scores(training, pack, STORE_TRAIN, true)) return false;
     const LossBatch batch = {pack->items, pack->item_count, pack->members, pack->ranks};
     int32_t heads = training->rules.heads;
     loss_evaluate(&training->rules.loss, &training->losses, &batch, pack->scores,
                   pack->sequence_count, heads, heads > 1 ? pack->multipliers : NULL, pack->gradient,
                   totals);
     pack_measure(pack, metrics);
-    report->pairs += count_pairs(pack);
-    report->tokens += pack->tokens;
-    report->computed_tokens += training->features ? 0 : pack->batch.rows;
+    sums->pairs += (double)count_pairs(pack);
+    sums->tokens += (double)pack->tokens;
+    sums->computed_tokens += training->features ? 0 : (double)pack->batch.rows;
     if (!training->features)
-        return model_backward(s->model, &pack->batch, pack->gradient, NULL, &training->scratch, &s->err);
+        return model_backward(s->model, &pack->batch, pack->gradient,
+                              training->parallel && fed->last ? &sink : NULL, &training->scratch,
+                              &s->err);
     features_backward(training->features, STORE_TRAIN, pack);
     return true;
 }
 
 /* ---- the step ---- */
 
-/* The element trained at a place of the whole run: epoch by epoch, each in an order of its own. */
-static int64_t element_at(const Training *training, int64_t place)
-{
-    int64_t elements = store_elements(training->dataset.train);
-    uint64_t epoch = (uint64_t)(place / elements);
-    uint64_t seed = (uint64_t)training->session.options.seed * 1000003u + epoch;
-    return store_shuffled(place % elements, elements, seed);
-}
-
-/* Places of the step: a whole batch, or what is left of the epoch. */
-static void step_places(const Training *training, int64_t *first, int64_t *end)
-{
-    int64_t elements = store_elements(training->dataset.train);
-    int64_t epoch = training->state.step / training->steps_an_epoch;
-    int64_t within = training->state.step % training->steps_an_epoch;
-    *first = epoch * elements + within * training->elements_a_step;
-    *end = *first + training->elements_a_step;
-    if (*end > (epoch + 1) * elements) *end = (epoch + 1) * elements;
-}
-
-static bool take_step(Training *training, const LossTotals *totals, StepReport *report)
+static bool take_step(Training *training, const StepSums *totals, StepReport *report)
 {
     Session *s = &training->session;
     const Options *o = &s->options;
@@ -111,48 +98,72 @@ static bool take_step(Training *training, const LossTotals *totals, StepReport *
     return ok;
 }
 
-static double share_right(const Quality *metrics)
+static double count_right(const Quality *metrics)
 {
     double right = 0;
     for (size_t i = 0; i < metrics->count; i++) {
         double by = metrics->pairs[i].difference;
         right += by > 0 ? 1 : by < 0 ? 0 : 0.5;
     }
-    return metrics->count ? right / (double)metrics->count : 0;
+    return right;
 }
 
-static bool run_packs(Training *training, LossTotals *totals, Quality *metrics, StepReport *report)
+/* All packs of the step that are this process's, and the gradients' sum. */
+static bool run_packs(Training *training, StepSums *sums, LossTotals *totals, Quality *metrics,
+                      StepReport *report)
 {
     Session *s = &training->session;
-    int64_t place, end;
-    step_places(training, &place, &end);
-    pack_clear(&training->pack);
-    for (; place < end && !session_interrupted; place++) {
-        Pack *pack = &training->pack;
-        if (!pack_add(pack, training->dataset.train, element_at(training, place),
-                      &training->scratch, &s->err))
-            return false;
-        if (pack->packed_rows < s->options.micro_rows && place + 1 < end) continue;
-        if (!run_pack(training, totals, metrics, report)) return false;
-        pack_clear(pack);
+    Parallel *parallel = training->parallel;
+    size_t count;
+    if (parallel) parallel_reduce_begin(parallel, model_gradients(s->model, &count));
+    for (bool last = false; !last;) {
+        FedPack *fed = feed_next(training->feed, &report->wait_s, &training->scratch, &s->err);
+        if (!fed) return false;
+        assert(fed->step == training->state.step);
+        last = fed->last;
+        if (session_interrupted && !parallel) return true;
+        bool empty = fed->pack.sequence_count == 0;
+        bool ok = empty || run_pack(training, fed, sums, totals, metrics);
+        feed_release(training->feed);
+        if (!ok) return false;
+        GradientSink sink = sink_of(training);
+        if (empty && parallel) model_gradients_announce(s->model, &sink);
     }
+    return !parallel ||
+           parallel_reduce_end(parallel, &report->reduce_s, &training->scratch, &s->err);
+}
+
+static bool run_all(Training *training, StepSums *sums, StepReport *report)
+{
+    LossTotals totals = {0};
+    Quality metrics;
+    quality_init(&metrics);
+    bool ok = run_packs(training, sums, &totals, &metrics, report);
+    sums->loss = totals.loss;
+    sums->weight = totals.weight;
+    sums->right = count_right(&metrics);
+    sums->measured = (double)metrics.count;
+    quality_release(&metrics);
+    if (!ok || !train_share_sums(training, sums)) return false;
+    report->loss = sums->weight > 0 ? sums->loss / sums->weight : 0;
+    report->accuracy = sums->measured > 0 ? sums->right / sums->measured : 0;
+    report->pairs = (int64_t)sums->pairs;
+    report->tokens = (int64_t)sums->tokens;
+    report->computed_tokens = (int64_t)sums->computed_tokens;
     return true;
 }
 
 StepResult train_step(Training *training, StepReport *report)
 {
-    LossTotals totals = {0};
-    Quality metrics;
+    StepSums sums = {0};
+    bool stop = false;
     int64_t begun_us = clock_monotonic_us();
     *report = (StepReport){.learning_rate = train_rate(training, training->state.step)};
-    quality_init(&metrics);
-    bool ok = run_packs(training, &totals, &metrics, report);
-    report->accuracy = share_right(&metrics);
-    report->loss = totals.weight > 0 ? totals.loss / totals.weight : 0;
-    quality_release(&metrics);
-    if (!ok) return STEP_FAILED;
-    if (session_interrupted) return STEP_INTERRUPTED;
-    if (!take_step(training, &totals, report)) return STEP_FAILED;
+    if (!train_share_interrupted(training, &stop)) return STEP_FAILED;
+    if (stop) return STEP_INTERRUPTED;
+    if (!run_all(training, &sums, report)) return STEP_FAILED;
+    if (session_interrupted && !training->parallel) return STEP_INTERRUPTED;
+    if (!take_step(training, &sums, report)) return STEP_FAILED;
     report->seconds = (double)(clock_monotonic_us() - begun_us) / 1e6;
     training->state.step++;
     training->state.pairs += report->pairs;

@@ -1,0 +1,56 @@
+/* train_log.c - what a step has come to: a line of train.jsonl, and the line on the screen. */
+#include <errno.h>
+#include <math.h>
+
+#include "../../server/base/json.h"
+#include "train.h"
+
+#define SMOOTHING 0.9 /* of loss and accuracy in the progress line */
+
+bool train_write_line(Training *training, const StepReport *report, const QualityResult *heldout)
+{
+    Session *s = &training->session;
+    Buf out;
+    if (!training->log) return true; /* rank 0 writes */
+    buf_init(&out, KiB(64));
+    buf_put_format(&out, "{\"step\":%lld,\"loss\":", (long long)training->state.step);
+    json_put_real(&out, report->loss);
+    buf_put_format(&out, ",\"accuracy\":%.6g,\"learning_rate\":", report->accuracy);
+    json_put_real(&out, report->learning_rate);
+    buf_put_format(&out,
+                   ",\"gradient_norm\":%.6g,\"pairs\":%lld,\"tokens\":%lld,\"seconds\":%.4f,"
+                   "\"tokens_per_second\":%.1f,\"wait_s\":%.4f",
+                   report->norm, (long long)report->pairs, (long long)report->tokens,
+                   report->seconds, (double)report->tokens / fmax(report->seconds, 1e-9),
+                   report->wait_s);
+    if (training->parallel) buf_put_format(&out, ",\"reduce_s\":%.4f", report->reduce_s);
+    if (heldout) {
+        buf_put_format(&out,
+                       ",\"heldout\":{\"pairs\":%lld,\"log_loss\":", (long long)heldout->pairs);
+        json_put_real(&out, heldout->log_loss);
+        buf_put_format(&out, ",\"accuracy\":%.6g,\"ece\":%.6g}", heldout->accuracy,
+                       heldout->calibration_error);
+    }
+    buf_put_text(&out, "}\n");
+    bool ok = buf_ok(&out) && fwrite(out.data, 1, out.len, training->log) == out.len &&
+              fflush(training->log) == 0;
+    training->state.log_bytes += (int64_t)out.len;
+    buf_release(&out);
+    return ok || err_set(&s->err, &s->arena, ERR_unavailable, NULL,
+                         "cannot write %s/" TRAIN_LOG ": %s", s->options.out, strerror(errno));
+}
+
+void train_show(Training *training, const StepReport *report)
+{
+    TrainState *state = &training->state;
+    double keep = state->step <= 1 ? 0 : SMOOTHING;
+    state->last_loss = keep * state->last_loss + (1 - keep) * report->loss;
+    state->last_accuracy = keep * state->last_accuracy + (1 - keep) * report->accuracy;
+    MeterStep at = {state->step,
+                    training->steps,
+                    state->last_loss,
+                    state->last_accuracy,
+                    (double)report->tokens / fmax(report->seconds, 1e-9),
+                    (double)report->pairs / fmax(report->seconds, 1e-9)};
+    meter_step(&training->meter, &at);
+}
