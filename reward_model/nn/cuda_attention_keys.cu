@@ -70,7 +70,8 @@ __device__ __forceinline__ void pairs_load(const PairBuffer &to, int pair, int h
 
 __device__ __forceinline__ bool key_seen(const Sees &s, int key)
 {
-    return (key >= s.context && key < s.context_end) || (key >= s.own && key < s.own_end);
+    return ((unsigned)(key - s.context) < (unsigned)(s.context_end - s.context)) |
+           ((unsigned)(key - s.own) < (unsigned)(s.own_end - s.own));
 }
 
 /* Scores to P and dP to dS, transposed: rows are keys from `key` on, columns the pairs. */
@@ -81,18 +82,22 @@ differentiate_keys(float (&c)[TILES][PART / 8][4], float (&d)[TILES][PART / 8][4
 {
     const int lane = (int)threadIdx.x % CUDA_WARP;
 #pragma unroll
-    for (int j = 0; j < PART / 4; j++) {
-        const int column = j / 2 * 8 + lane % 4 * 2 + j % 2;
-        const float2 s = stats[column];
-        Sees sees_here = {};
-        if (MASKED) sees_here = sees[column];
+    for (int j = 0; j < PART / 8; j++) {
+        const int column = j * 8 + lane % 4 * 2;
+        const float4 two = *(const float4 *)(stats + column);
 #pragma unroll
-        for (int i = 0; i < TILES * 2; i++) {
-            const int at = i % 2 * 2 + j % 2;
-            float p = exp2_fast(c[i / 2][j / 2][at] * scale_log2 - s.x);
-            if (MASKED && !key_seen(sees_here, key + i * 8 + lane / 4)) p = 0;
-            c[i / 2][j / 2][at] = p;
-            d[i / 2][j / 2][at] = p * (d[i / 2][j / 2][at] - s.y);
+        for (int n = 0; n < 2; n++) {
+            const float lse = n ? two.z : two.x, along = n ? two.w : two.y;
+            Sees here = {};
+            if (MASKED) here = sees[column + n];
+#pragma unroll
+            for (int i = 0; i < TILES * 2; i++) {
+                float &score = c[i / 2][j][i % 2 * 2 + n], &slope = d[i / 2][j][i % 2 * 2 + n];
+                float p = exp2_fast(score * scale_log2 - lse);
+                if (MASKED && !key_seen(here, key + i * 8 + lane / 4)) p = 0;
+                score = p;
+                slope = p * (slope - along);
+            }
         }
     }
 }

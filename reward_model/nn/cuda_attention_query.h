@@ -31,9 +31,10 @@ __device__ __forceinline__ void tile_rows_find(TileRow *rows, int count, const Q
     }
 }
 
+/* Without branches: one of two runs, each a subtraction and an unsigned comparison. */
 __device__ __forceinline__ bool row_sees(const TileRow &row, int key, int context)
 {
-    return key < row.end && (key < context || key >= row.begin);
+    return (key < context) | ((unsigned)(key - row.begin) < (unsigned)(row.end - row.begin));
 }
 
 /* What the rows of a warp see, at least and at most. */

@@ -405,7 +405,8 @@ START_TEST(the_same_bits_for_any_threads)
             float *first = NULL;
             int64_t outs = 6 * 64 * p.plan.query_rows, keys = 2 * 64 * p.plan.key_rows;
             for (int threads = 1; threads <= 4; threads++) {
-                /* an emulated GPU has no threads, but an order in which its own run */
+                /* an emulated GPU has no threads, but an order in which its own run; it is slow */
+                if (threads > 2 && !strcmp(BACKENDS[b], "cuda")) break;
                 char seed[] = {(char)('0' + threads), 0};
                 setenv("CUDA_EMULATED_SEED", seed, 1);
                 Env env = env_open(BACKENDS[b], (Dtype)dtype, threads);
