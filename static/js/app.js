@@ -63,7 +63,8 @@ async function show() {
   const root = h("div", { class: "page" });
   const waiting = setTimeout(() => replace(main, loading()), 150);
   try {
-    const view = await import(`./views/${found.route.view}.js`);
+    const [view] = await Promise.all([import(`./views/${found.route.view}.js`),
+      found.route.desk && i18n.useDeskWords()]);
     const query = Object.fromEntries(new URLSearchParams(location.search));
     const leave = await view.mount(root, { ...found.params, query, hash: location.hash.slice(1) });
     if (turn !== showing) return leave?.();

@@ -7,6 +7,7 @@ export const LANGUAGES = { en: "English", ko: "한국어" };
 
 let language = "en";
 let messages = {};
+let atDesk = false;
 let plural = new Intl.PluralRules("en");
 
 export const currentLanguage = () => language;
@@ -18,11 +19,21 @@ export function guessLanguage() {
   return wanted.find((name) => name in LANGUAGES) ?? "en";
 }
 
+// The words of judging and of getting there come first; those of the other pages with the first one.
 export async function useLanguage(name) {
-  messages = await asset(`/static/locales/${name}.json`);
+  const parts = await Promise.all([asset(`/static/locales/${name}.json`),
+    atDesk ? asset(`/static/locales/${name}.desk.json`) : {}]);
+  messages = { ...parts[0], ...parts[1] };
   language = name;
   plural = new Intl.PluralRules(name);
   document.documentElement.lang = name;
+}
+
+export async function useDeskWords() {
+  if (atDesk) return;
+  const more = await asset(`/static/locales/${language}.desk.json`);
+  atDesk = true;
+  messages = { ...messages, ...more };
 }
 
 export function rememberLanguage(name) {

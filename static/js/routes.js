@@ -1,22 +1,22 @@
-// THE table of pages: path, screen, and who may see it.
+// THE table of pages: path, screen, who may see it; desk: its words are those of the desk, too.
 
 export const ROUTES = [
   { path: "/", view: "projects" },
   { path: "/signin", view: "signin", open: true },
   { path: "/join", view: "join", open: true },
   { path: "/account", view: "account" },
-  { path: "/accounts", view: "accounts", admin: true },
-  { path: "/p/:slug", view: "overview", role: "annotator" },
+  { path: "/accounts", view: "accounts", desk: true, admin: true },
+  { path: "/p/:slug", view: "overview", desk: true, role: "annotator" },
   { path: "/p/:slug/annotate", view: "annotate", role: "annotator" },
-  { path: "/p/:slug/chat", view: "chat", role: "annotator" },
-  { path: "/p/:slug/arena", view: "arena", role: "annotator", tab: "chat" },
-  { path: "/p/:slug/history", view: "history", role: "annotator" },
-  { path: "/p/:slug/conversations", view: "conversations", role: "researcher" },
-  { path: "/p/:slug/import", view: "import", role: "researcher" },
-  { path: "/p/:slug/export", view: "export", role: "researcher" },
-  { path: "/p/:slug/settings", view: "settings", role: "owner" },
-  { path: "/p/:slug/members", view: "members", role: "owner" },
-  { path: "/p/:slug/audit", view: "audit", role: "owner" },
+  { path: "/p/:slug/chat", view: "chat", desk: true, role: "annotator" },
+  { path: "/p/:slug/arena", view: "arena", desk: true, role: "annotator", tab: "chat" },
+  { path: "/p/:slug/history", view: "history", desk: true, role: "annotator" },
+  { path: "/p/:slug/conversations", view: "conversations", desk: true, role: "researcher" },
+  { path: "/p/:slug/import", view: "import", desk: true, role: "researcher" },
+  { path: "/p/:slug/export", view: "export", desk: true, role: "researcher" },
+  { path: "/p/:slug/settings", view: "settings", desk: true, role: "owner" },
+  { path: "/p/:slug/members", view: "members", desk: true, role: "owner" },
+  { path: "/p/:slug/audit", view: "audit", desk: true, role: "owner" },
 ];
 
 // The tabs of a project, in order. A page that is no tab itself names the one it belongs to.

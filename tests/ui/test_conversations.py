@@ -95,7 +95,7 @@ def test_labels_and_their_exports(stage, talked):
 
 def test_translated_definitions_are_those_of_the_server(stage, talked):
     """A rule or figure that is defined anew needs another sentence in the other language, too."""
-    english = json.loads((STATIC / "locales" / "en.json").read_text(encoding="utf-8"))
+    english = json.loads((STATIC / "locales" / "en.desk.json").read_text(encoding="utf-8"))
     stats = stage.api.call("GET", f"/projects/{talked}/stats/conversations")
     labels = stage.api.call("GET", f"/projects/{talked}/labels")["items"]
     for name, text in stats["definitions"].items():

@@ -6,13 +6,18 @@ import re
 STATIC = pathlib.Path(__file__).resolve().parents[2] / "static"
 
 
-def locale(name):
+def part(name):
     return json.loads((STATIC / "locales" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def locale(name):
+    return {**part(name), **part(f"{name}.desk")}
 
 
 def test_same_keys_and_places():
     english, korean = locale("en"), locale("ko")
-    assert list(english) == list(korean)
+    assert list(english) == list(korean) and list(part("en")) == list(part("ko"))
+    assert not part("en").keys() & part("en.desk").keys()
     for key, text in english.items():
         places = set(re.findall(r"\{(\w+)\}", text))
         other = set(re.findall(r"\{(\w+)\}", korean[key]))
@@ -24,6 +29,24 @@ def test_every_sentence_in_the_code_exists():
     used = set(re.findall(r"\bt\(\s*\"([a-z_]+\.[\w.-]+)\"", source))
     known = {re.sub(r"\.(one|other)$", "", key) for key in locale("en")}
     assert used - known == set()
+
+
+def test_pages_without_the_words_of_the_desk_use_none():
+    table = (STATIC / "js" / "routes.js").read_text()
+    views = re.findall(r"view: \"(\w+)\"(?!.*desk: true)", table)
+    assert "annotate" in views and "settings" not in views
+    seen, queue = set(), [STATIC / "js" / "app.js"] + [STATIC / f"js/views/{v}.js" for v in views]
+    desk = {key.split(".")[0] for key in part("en.desk")}
+    while queue:
+        path = queue.pop().resolve()
+        if path in seen:
+            continue
+        seen.add(path)
+        source = path.read_text()
+        queue += [path.parent / name for name in re.findall(r"from \"(\.[^\"]+)\"", source)]
+        used = {name.split(".")[0] for name in re.findall(r"[\"`](\w+\.[\w$.{}-]+)[\"`]", source)}
+        assert not used & desk, f"{path}: {used & desk}"
+    assert len(seen) > 30
 
 
 def test_house_rules():
