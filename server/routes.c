@@ -86,6 +86,10 @@ const Route routes[] = {
     {METHOD_POST, "/openai/v1/chat/completions", openai_chat, ROLE_USER, MiB(15), RATE_GATEWAY,
      ROUTE_ANY_ORIGIN},
     {METHOD_GET, "/openai/v1/models", openai_models, ROLE_USER, 0, RATE_READ, ROUTE_ANY_ORIGIN},
+    {METHOD_GET, "/openai/v1/models/{name}", openai_model, ROLE_USER, 0, RATE_READ,
+     ROUTE_ANY_ORIGIN},
+    {METHOD_GET, "/openai/v1/models/{owner}/{name}", openai_model, ROLE_USER, 0, RATE_READ,
+     ROUTE_ANY_ORIGIN},
 
     {METHOD_POST, "/api/v1/projects/{slug}/leases", lease_create, ROLE_ANNOTATOR, KiB(1),
      RATE_WRITE, ROUTE_LEASE},

@@ -138,6 +138,7 @@ void upstream_create(Req *req);
 void upstream_delete(Req *req);
 void openai_chat(Req *req);
 void openai_models(Req *req);
+void openai_model(Req *req);
 void chat_models(Req *req);
 void chat_message(Req *req);
 void chat_edit(Req *req);

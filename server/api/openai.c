@@ -27,3 +27,9 @@ void openai_models(Req *req)
 {
     if (has_project(req)) gateway_models(req->worker->gateway, req);
 }
+
+/* GET /openai/v1/models/{name}, also owner/name */
+void openai_model(Req *req)
+{
+    if (has_project(req)) gateway_model(req->worker->gateway, req);
+}

@@ -114,8 +114,12 @@ static void ask_with(Exchange *x, const Project *project)
             exchange_fail(x, ERR_unavailable, NULL,
                           "every model server of this model is busy or at rest");
         } else if (!served && project->upstream_count > 0) {
-            exchange_fail(x, ERR_not_found, "/model",
-                          "no model server of this project serves this model");
+            char why[512];
+            snprintf(why, sizeof why,
+                     "no model server of this project serves " STR_FMT
+                     "; GET /openai/v1/models lists what they serve",
+                     STR_ARG(x->model));
+            exchange_fail(x, ERR_not_found, "/model", why);
         } else {
             exchange_fail(x, ERR_not_found, NULL,
                           "this project has no model server: aileron upstream add");

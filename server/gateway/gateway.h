@@ -37,6 +37,7 @@ void gateway_forget(Gateway *gateway);
 void gateway_chat(Gateway *gateway, Req *req);
 /* GET /openai/v1/models: what the upstreams are said to serve, asked of those that list none. */
 void gateway_models(Gateway *gateway, Req *req);
+void gateway_model(Gateway *gateway, Req *req); /* …/models/{name}: one of them */
 
 /* The chat of the pages, for the caller's project and themselves, as openapi.json describes it.
  * GET /chat/models, POST /chat/messages (events), POST /chat/rounds, POST /chat/edits. */

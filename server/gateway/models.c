@@ -156,6 +156,15 @@ void models_list(Gateway *gateway, Req *req, ModelsDone done, void *context)
 
 /* ---- as OpenAI lists them ---- */
 
+static void put_model(Buf *out, const char *name, const json_t *owner)
+{
+    buf_put_text(out, "{\"id\":");
+    json_put_text(out, str_from(name));
+    buf_put_text(out, ",\"object\":\"model\",\"created\":0,\"owned_by\":");
+    json_put_text(out, json_str(owner));
+    buf_put_char(out, '}');
+}
+
 static void reply_list(void *context, json_t *names, const Err *err)
 {
     Req *req = context;
@@ -171,11 +180,7 @@ static void reply_list(void *context, json_t *names, const Err *err)
     json_object_foreach(names, name, owner)
     {
         if (out.data[out.len - 1] != '[') buf_put_char(&out, ',');
-        buf_put_text(&out, "{\"id\":");
-        json_put_text(&out, str_from(name));
-        buf_put_text(&out, ",\"object\":\"model\",\"created\":0,\"owned_by\":");
-        json_put_text(&out, json_str(owner));
-        buf_put_char(&out, '}');
+        put_model(&out, name, owner);
     }
     buf_put_text(&out, "]}");
     reply_json(req, 200, &out);
@@ -184,6 +189,31 @@ static void reply_list(void *context, json_t *names, const Err *err)
 void gateway_models(Gateway *gateway, Req *req)
 {
     models_list(gateway, req, reply_list, req);
+}
+
+static void reply_model(void *context, json_t *names, const Err *err)
+{
+    Req *req = context;
+    const char *name = req->params[0].ptr;
+    if (req->params[1].ptr != NULL) /* "owner/name", as the hub names models */
+        name = arena_printf(&req->arena, "%s/%s", name, req->params[1].ptr).ptr;
+    const json_t *owner = err == NULL && name != NULL ? json_object_get(names, name) : NULL;
+    Buf out;
+    if (err != NULL) {
+        reply_error(req, err);
+    } else if (owner == NULL) {
+        reply_fail(req, ERR_not_found, "/model", "no model server of this project serves %s",
+                   name == NULL ? "this name" : name);
+    } else {
+        buf_init(&out, MODELS_BYTES_MAX);
+        put_model(&out, name, owner);
+        reply_json(req, 200, &out);
+    }
+}
+
+void gateway_model(Gateway *gateway, Req *req)
+{
+    models_list(gateway, req, reply_model, req);
 }
 
 /* ---- as the chat takes them ---- */

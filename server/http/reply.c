@@ -9,6 +9,7 @@
 enum {
     GZIP_MIN_REPLY_BYTES = 1024, /* below, compressing costs more than it saves */
     PROBLEM_BYTES_MAX = 16384,
+    OPENAI_MESSAGE_BYTES = 2048,
     RETRY_AFTER_S = 1,           /* for a 503: the next tick may already have room */
 };
 
@@ -183,14 +184,18 @@ static void problem_write(Buf *out, const Req *req, const Err *err)
     buf_put_format(out, ",\"request_id\":\"%s\"}", req->id);
 }
 
-/* As OpenAI's clients read it: the message is what their exceptions show. */
+/* As OpenAI's clients read it: the message is what their exceptions show, so it names the field. */
 static void openai_problem_write(Buf *out, const Err *err)
 {
     int status = err_status(err->code);
     const char *detail = err->detail == NULL ? err_title(err->code) : err->detail;
     if (status == 500 || status == 503) detail = err_title(err->code);
+    bool field = err->pointer != NULL && err->pointer[0] == '/';
+    char message[OPENAI_MESSAGE_BYTES];
+    snprintf(message, sizeof message, "%s%s%s", field ? err->pointer + 1 : "", field ? ": " : "",
+             detail);
     buf_put_text(out, "{\"error\":{\"message\":");
-    json_put_text(out, valid_part(detail));
+    json_put_text(out, valid_part(message));
     buf_put_format(out, ",\"type\":\"%s\",\"param\":",
                    status == 401   ? "authentication_error"
                    : status == 429 ? "rate_limit_error"

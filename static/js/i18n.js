@@ -19,7 +19,7 @@ export function guessLanguage() {
   return wanted.find((name) => name in LANGUAGES) ?? "en";
 }
 
-// The words of judging and of getting there come first; those of the other pages with the first one.
+// The words of judging come first; those of the desk with the first page that needs them.
 export async function useLanguage(name) {
   const parts = await Promise.all([asset(`/static/locales/${name}.json`),
     atDesk ? asset(`/static/locales/${name}.desk.json`) : {}]);

@@ -181,6 +181,18 @@ def test_models_are_listed(gate, models):
     assert models.requests[-1]["body"]["model"] == "echo"
     status, _, body = gate.ask("x", "unknown")
     assert status == 404 and body["error"]["param"] == "/model"
+    assert body["error"]["message"].startswith("model: no model server") and \
+        "unknown" in body["error"]["message"]
+
+
+def test_one_model_is_looked_up(gate, models):
+    gate.add(models.url, models=["mine", "owner/name"]).expect(201)
+    client = gate.server.client(gate.key)
+    for name in ("mine", "owner/name"):
+        model = client.raw("GET", f"/openai/v1/models/{name}").expect(200).json()
+        assert model["id"] == name and model["object"] == "model"
+    missing = client.raw("GET", "/openai/v1/models/other").expect(404).json()
+    assert missing["error"]["param"] == "/model" and "other" in missing["error"]["message"]
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 429, 500, 503])
