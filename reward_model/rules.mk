@@ -2,7 +2,8 @@
 # nn/ (model, ops, losses) needs no library but OpenMP, and takes oneDNN where it is installed; the
 # other folders need what the server needs.
 
-RM_SOURCES := $(wildcard reward_model/*.c reward_model/*/*.c)
+RM_SOURCES := $(filter-out reward_model/run/parallel_nccl.c,\
+	$(wildcard reward_model/*.c reward_model/*/*.c))
 RM_OBJECTS := $(RM_SOURCES:%.c=$(OUT)/%.o)
 RM_LIBRARY := $(OUT)/libaileron_rm.a
 RM_TESTS := $(patsubst %.c,$(OUT)/%,$(wildcard tests/model/test_*.c tests/model/probe_*.c))
@@ -26,7 +27,18 @@ $(OUT)/reward_model/text/unicode.o $(RM_FUZZERS): build/gen/unicode_tables.h
 $(RM_FUZZERS): $(filter reward_model/text/% reward_model/hub/% reward_model/nn/config.c,$(RM_SOURCES))
 
 include reward_model/cuda.mk
-$(OUT)/aileron-rm: $(OUT)/reward_model/main.o $(CUDA_OBJECTS) $(RM_LIBRARY) $(LIBRARY)
+# Several GPUs: where NCCL's header is (CUDA_INCLUDE=DIR may name its place, too). The library is
+# looked for at run time.
+NCCL_HEADER := $(if $(CUDA_OBJECTS),$(firstword $(wildcard $(addsuffix /nccl.h,$(CUDA_INCLUDE) \
+	$(CUDA_TOP)/include $(CUDA_TOP)/targets/*/include /usr/include))))
+NCCL_OBJECT := $(if $(NCCL_HEADER),build/cuda/parallel_nccl.o)
+build/cuda/parallel_nccl.o: reward_model/run/parallel_nccl.c $(wildcard reward_model/run/parallel*.h) \
+	reward_model/nn/ops.h
+	@mkdir -p $(@D)
+	$(CC) $(filter-out -Werror,$(CFLAGS)) $(addprefix -isystem ,$(dir $(NCCL_HEADER)) \
+		$(CUDA_TOP)/include $(wildcard $(CUDA_TOP)/targets/*/include)) -c -o $@ $<
+
+$(OUT)/aileron-rm: $(OUT)/reward_model/main.o $(CUDA_OBJECTS) $(NCCL_OBJECT) $(RM_LIBRARY) $(LIBRARY)
 	$(CC) $(LDFLAGS) -o $@ $^ $(RM_LIBS) $(CUDA_LINK)
 
 build/aileron-rm: FORCE cuda-said

@@ -103,6 +103,11 @@ size_t cuda_memory_free(Device *device)
     return cuda_check(cuda_of(device), status, CUDA_PLACE(0, 0)) ? left : 0;
 }
 
+void *cuda_stream(Device *device)
+{
+    return cuda_of(device)->stream;
+}
+
 void *cuda_scratch(CudaDevice *cuda, size_t bytes, CudaPlace place)
 {
     if (cuda->scratch && cuda->scratch_bytes >= bytes) return cuda->scratch;

@@ -13,6 +13,7 @@ bool cuda_sync(Device *device, Arena *arena, Err *err);
 void *cuda_alloc(Device *device, size_t bytes);
 void cuda_release(Device *device, void *memory);
 size_t cuda_memory_free(Device *device);
+void *cuda_stream(Device *device);
 void cuda_upload(Device *device, void *to, const void *from_host, size_t bytes);
 void cuda_download(Device *device, void *to_host, const void *from, size_t bytes);
 void cuda_zero(Device *device, void *memory, size_t bytes);

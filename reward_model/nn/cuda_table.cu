@@ -9,6 +9,7 @@ extern "C" const Ops cuda_ops = {
     .alloc = cuda_alloc,
     .release = cuda_release,
     .memory_free = cuda_memory_free,
+    .stream = cuda_stream,
     .upload = cuda_upload,
     .download = cuda_download,
     .zero = cuda_zero,

@@ -87,6 +87,7 @@ typedef struct Ops {
     MUST_CHECK void *(*alloc)(Device *device, size_t bytes);
     void (*release)(Device *device, void *memory);
     size_t (*memory_free)(Device *device); /* that the process may still take */
+    void *(*stream)(Device *device); /* its queue of work, a cudaStream_t; NULL: it has none */
     void (*upload)(Device *device, void *to, const void *from_host, size_t bytes);
     void (*download)(Device *device, void *to_host, const void *from, size_t bytes);
     void (*zero)(Device *device, void *memory, size_t bytes);
