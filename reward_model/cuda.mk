@@ -44,7 +44,9 @@ build/cuda/%.o: reward_model/nn/%.cu $(CUDA_HEADERS) reward_model/cuda.mk
 	$(NVCC) $(NVCC_FLAGS) -c -o $@ $< 2> build/ptxas/$*.txt || { cat build/ptxas/$*.txt; exit 1; }
 	@grep -E 'warning|error' build/ptxas/$*.txt || true
 
-.PHONY: cuda-said
+.PHONY: cuda-said cuda-kernels emulated-tests
+cuda-kernels: $(patsubst reward_model/nn/%.cu,build/cuda/%.o,$(filter-out \
+	$(if $(CUDA_LT_HEADER),,%/cuda_product.cu),$(CUDA_SOURCES)))
 cuda-said:
 	@echo "cuda: $(if $(CUDA_MISSING),not in this build; missing: $(CUDA_MISSING),in this build\
 	($(NVCC)$(comma) $(CUDA_LT)))"
@@ -52,7 +54,7 @@ cuda-said:
 # ---- under the emulator: the same sources, with gcc alone ----
 
 EMULATED := build/emulated
-EMULATED_FLAGS := -g -O1 -fopenmp -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+EMULATED_FLAGS := -g -O2 -fopenmp -fsanitize=address,undefined -fno-sanitize-recover=undefined \
 	-fno-omit-frame-pointer
 EMULATED_OBJECTS := $(patsubst %,$(EMULATED)/%.o,$(filter-out %/cuda_product.cu,$(CUDA_SOURCES)) \
 	$(wildcard tests/cuda/*.cpp)) $(NN_SOURCES:%.c=$(EMULATED)/%.o)

@@ -9,7 +9,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
-ALL="tidy unit model schema api ui interop schemathesis faults fuzz asan"
+ALL="tidy unit model cuda schema api ui interop schemathesis faults fuzz asan"
 PROGRAM_SECONDS=600 # for one C program or script
 PYTEST_SECONDS=2400 # for the pytest files of one layer
 MODE=release

@@ -30,13 +30,13 @@ struct Thread {
     State state;
     EmulatedSite site; /* of the barrier it waits at */
     uint3 index;
-    Copy copies[COPIES_MAX];
     int copy_count, group; /* the group that copies join now */
     int exchanges;
 };
 
 static struct Block {
     Thread threads[THREADS_MAX];
+    Copy copies[THREADS_MAX][COPIES_MAX];
     EmulatedLane words[WARPS_MAX][2][EMULATED_WARP];
     int count, now; /* threads of the block; the one that runs */
     Fiber scheduler;
@@ -129,7 +129,7 @@ void emulated_copy_async(void *shared, const void *global, bool take, EmulatedSi
         emulated_fail(site, "an address is not 16-byte aligned");
     }
     if (t->copy_count == COPIES_MAX) emulated_fail(site, "too many copies are under way");
-    Copy *copy = &t->copies[t->copy_count++];
+    Copy *copy = &block.copies[block.now][t->copy_count++];
     copy->to = shared;
     copy->group = t->group;
     memset(copy->data, 0, sizeof copy->data);
@@ -145,13 +145,14 @@ void copy_async_commit()
 void emulated_copy_wait(int groups_left)
 {
     Thread *t = &block.threads[block.now];
+    Copy *copies = block.copies[block.now];
     int kept = 0;
     for (int i = 0; i < t->copy_count; i++) {
-        Copy copy = t->copies[i];
+        Copy copy = copies[i];
         if (copy.group < t->group - groups_left) {
             memcpy(copy.to, copy.data, sizeof copy.data);
         } else {
-            t->copies[kept++] = copy;
+            copies[kept++] = copy;
         }
     }
     t->copy_count = kept;
@@ -206,9 +207,14 @@ static void poison_shared(size_t dynamic)
 
 /* ---- the order of the threads ---- */
 
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || !strcmp(a, b);
+}
+
 static bool same_site(EmulatedSite a, EmulatedSite b)
 {
-    return a.line == b.line && !strcmp(a.file, b.file) && !strcmp(a.what, b.what);
+    return a.line == b.line && same_text(a.file, b.file) && same_text(a.what, b.what);
 }
 
 static void thread_main(void *)
