@@ -3,14 +3,39 @@
 import * as api from "./api.js";
 import { ChatSession } from "./chat-session.js";
 import { makeRound } from "./chat-tree.js";
+import * as outbox from "./outbox.js";
 import { problemText } from "./widgets/problem.js";
 
 const SLOTS = ["A", "B"];
-const RETRY_MS = [1000, 2000, 5000, 15000];
 
 export class ArenaSession extends ChatSession {
   constructor(slug) {
     super(slug, "arena");
+    this.slug = slug;
+    this.stops = [
+      outbox.recorded.on(({ record }) => this.saved(record, null)),
+      outbox.declined.on(({ record, error }) => this.saved(record, problemText(error))),
+      outbox.changed.on(({ waiting }) => this.waits(waiting)),
+    ];
+  }
+
+  close() {
+    for (const stop of this.stops) stop();
+  }
+
+  // Votes that an earlier page left on this device show as they were given.
+  async open(id) {
+    const surface = await super.open(id);
+    for (const [round, choice] of await outbox.pendingVotes()) {
+      const found = this.rounds().find((one) => one.id === round);
+      if (found) Object.assign(found, { vote: choice, saving: "waiting" });
+    }
+    this.changed.emit();
+    return surface;
+  }
+
+  rounds() {
+    return this.tree.turns.flatMap((turn) => turn.rounds);
   }
 
   // The round in sight for a turn: the one its shown answer belongs to.
@@ -69,26 +94,23 @@ export class ArenaSession extends ChatSession {
     this.changed.emit();
   }
 
-  // Tries until the vote is in or another one has taken its place.
-  async save(round, choice) {
-    const turn = (round.saves ?? 0) + 1;
-    round.saves = turn;
+  // The outbox keeps it on this device until it is in, or another one has taken its place.
+  save(round, choice) {
     round.saving = "saving";
-    for (let tries = 0; ; tries += 1) {
-      try {
-        await api.post(`${this.base}/rounds/${round.id}/vote`, { choice }, { keepalive: true });
-        round.saving = null;
-      } catch (error) {
-        if (!(error instanceof api.ApiError)) throw error;
-        round.saving = error.temporary ? "waiting" : problemText(error);
-      }
-      if (turn !== round.saves) return;
-      this.changed.emit();
-      if (round.saving !== "waiting") return;
-      const wait = RETRY_MS[Math.min(tries, RETRY_MS.length - 1)];
-      await new Promise((resolve) => { setTimeout(resolve, wait); });
-      if (turn !== round.saves) return;
-    }
+    outbox.keepVote({ round: round.id, project: this.slug, choice, excerpt: round.turn.content });
+  }
+
+  saved(record, trouble) {
+    const round = record.kind === "vote" && this.rounds().find((one) => one.id === record.round);
+    if (!round || round.vote !== record.body.choice) return;
+    round.saving = trouble;
+    this.changed.emit();
+  }
+
+  waits(why) {
+    const late = this.rounds().filter((one) => one.saving === (why ? "saving" : "waiting"));
+    for (const round of late) round.saving = why ? "waiting" : "saving";
+    if (late.length) this.changed.emit();
   }
 
   async end() {

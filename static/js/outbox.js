@@ -1,4 +1,4 @@
-// Keeps every judgment, skip and retraction on this device until the server has committed it.
+// Keeps every judgment, skip, retraction and vote on this device until the server has committed it.
 
 import * as api from "./api.js";
 import { channel } from "./events.js";
@@ -10,6 +10,7 @@ const SIGNED_OUT = 401;
 
 export const changed = channel();
 export const recorded = channel();
+export const declined = channel();
 
 // sending: how many answers still wait; waiting: why ("offline", "signin", "server") or null.
 // writing: how many are not on the device yet; only what is there may be called kept.
@@ -87,6 +88,16 @@ export async function keepRetraction({ judgment, lease, project, excerpt }) {
   return keep({ key, kind: "retraction", judgment, lease, project, excerpt });
 }
 
+// The later vote on a round of the arena replaces the earlier.
+export function keepVote({ round, project, choice, excerpt }) {
+  return keep({ key: `vote:${round}`, kind: "vote", round, project, body: { choice }, excerpt });
+}
+
+export async function pendingVotes() {
+  const votes = (await mine("outbox")).filter((record) => record.kind === "vote");
+  return new Map(votes.map((record) => [record.round, record.body.choice]));
+}
+
 export async function pendingLeases() {
   const records = await mine("outbox");
   return new Map(records.map((record) => [record.lease, record]));
@@ -128,6 +139,9 @@ export async function dismiss(key) {
 function transmit(record) {
   if (record.kind === "judgment") return api.put(`/leases/${record.lease}/judgment`, record.body);
   if (record.kind === "skip") return api.post(`/leases/${record.lease}/skip`, record.body);
+  if (record.kind === "vote") {
+    return api.post(`/projects/${record.project}/chat/rounds/${record.round}/vote`, record.body);
+  }
   return api.remove(`/judgments/${record.judgment}`);
 }
 
@@ -135,6 +149,7 @@ async function refused(record, error) {
   const problem = { status: error.status, code: error.code, detail: error.message };
   await store.put("failed", { ...record, key: `${record.key}:${record.version}`, problem });
   await store.removeVersion("outbox", record.key, record.version);
+  declined.emit({ record, error });
 }
 
 function retryLater(waiting, seconds = 0) {

@@ -161,6 +161,24 @@ def test_a_vote_survives_a_lost_network(stage, models):
     votes(page, stage, slug, ["B"])
 
 
+def test_a_vote_survives_a_closed_tab(stage, models):
+    """Given without a network, then the page is gone: the next page sends it."""
+    slug = talking(stage, models, ["echo", "count"])
+    page = stage.annotator(slug, path=f"/p/{slug}/arena")
+    say(page, "Which?")
+    whole(page)
+    context, address = page.context, page.url
+    context.set_offline(True)
+    page.get_by_role("button", name="A is better").click()
+    expect(page.locator(".arena-vote .still")).to_contain_text("not saved yet")
+    page.close()
+    context.set_offline(False)
+    page = context.new_page()
+    page.goto(address)
+    expect(page.locator(".arena-vote [data-choice=A]")).to_have_attribute("aria-pressed", "true")
+    votes(page, stage, slug, ["A"])
+
+
 def test_trouble_and_hostile_words(stage, models):
     slug = talking(stage, models, ["echo", "slow"])
     page = stage.annotator(slug, path="/account")

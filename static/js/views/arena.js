@@ -23,8 +23,8 @@ class Arena extends ChatScreen {
   constructor(root, slug) {
     super(root, slug, new ArenaSession(slug), []);
     this.reports = new Reports(session.account().id, slug);
-    this.stops.push(() => this.reports.stop());
     const { chat } = this;
+    this.stops.push(() => this.reports.stop(), () => chat.close());
     this.desk = {
       reports: this.reports, tree: () => chat.tree, busy: () => chat.busy,
       draftOf: (name) => this.draftOf(name), ended: () => chat.ended,
