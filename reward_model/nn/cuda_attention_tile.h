@@ -2,7 +2,22 @@
  *
  * Rows of D bf16 lie D + 8 apart: D / 8 + 1 packets of 16 bytes, an odd number for every D that is
  * a multiple of 16, so the eight rows of an ldmatrix fall in different banks, as they would with a
- * swizzle, but every offset within a tile is a constant of the instruction. */
+ * swizzle, but every offset within a tile is a constant of the instruction.
+ *
+ * A block is four warps, each with 32 (or 16) rows of a product in registers: a fragment of the
+ * other operand, once read from shared memory (4 cycles), then serves four (two) of the 16 x 8 x 16
+ * products. On an H100 such a product takes 6 cycles of a quarter of a multiprocessor at best, so
+ * with 32 rows shared memory is busy for 2/3 of the time, with 16 it would be the limit. Registers
+ * (at most 255) then let two blocks run side by side. By ptxas for sm_90, none spilled:
+ *
+ *   head size               32        64        80       128         256
+ *   forward           176   32 | 235  56 | 249  68 | 241   70 | 241  100   registers | KiB shared
+ *   by queries        180   42 | 246  74 | 252  90 | 254  104 | 247  133
+ *   by keys           218   43 | 253  75 | 196  69 | 236   70 | 236  134
+ *
+ * One step of a warp's loop at size 64, where nothing is masked: forward, 64 keys: 128 products (784
+ * cycles of the tensor cores), 68 exponentials (544 cycles of their unit), about 720 instructions
+ * to issue; by queries, 32 keys: 96 products, 64 exponentials; by keys, 32 pairs: 128 and 64. */
 #ifndef AILERON_RM_CUDA_ATTENTION_TILE_H
 #define AILERON_RM_CUDA_ATTENTION_TILE_H
 
