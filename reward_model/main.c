@@ -8,6 +8,7 @@
 
 #include "../server/base/util.h"
 #include "run/commands.h"
+#include "run/parallel.h"
 #include "run/session.h"
 
 typedef struct Command {
@@ -29,6 +30,7 @@ static int print_help(FILE *out, int status)
     fprintf(out, "usage: aileron-rm COMMAND [options]\n\n");
     for (size_t i = 0; i < LEN(commands); i++)
         fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].help);
+    parallel_print_help(out);
     fprintf(out, "\n`aileron-rm COMMAND --help` tells more.\n");
     return status;
 }

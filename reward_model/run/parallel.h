@@ -14,6 +14,8 @@
 #include "../../server/base/err.h"
 #include "../nn/ops.h"
 
+#include <stdio.h>
+
 enum {
     PARALLEL_RANKS_MAX = 256,
     PARALLEL_PORT = 29500,     /* where MASTER_PORT is not set */
@@ -31,6 +33,9 @@ typedef struct ParallelPlace {
 
 /* From the environment that the usual launchers set: see the table in parallel_place.c. */
 MUST_CHECK bool parallel_place(ParallelPlace *place, Arena *arena, Err *err);
+
+/* What each launcher sets, and what else may be set. */
+void parallel_print_help(FILE *out);
 
 typedef struct Parallel Parallel;
 

@@ -328,6 +328,18 @@ static bool introduce(Parallel *p, int fd, bool *again, Arena *arena, Err *err)
                    p->place.address, p->place.port);
 }
 
+/* A connection to a port of one's own machine on which nobody listens may be to itself. */
+static bool is_own_end(int fd)
+{
+    struct sockaddr_storage here, there;
+    socklen_t length = sizeof here, other = sizeof there;
+    memset(&here, 0, sizeof here);
+    memset(&there, 0, sizeof there);
+    return getsockname(fd, (struct sockaddr *)&here, &length) == 0 &&
+           getpeername(fd, (struct sockaddr *)&there, &other) == 0 &&
+           memcmp(&here, &there, sizeof here) == 0;
+}
+
 static int reach(const ParallelPlace *place)
 {
     int status, fd = -1;
@@ -336,7 +348,7 @@ static int reach(const ParallelPlace *place)
         fd = socket(at->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
         if (fd < 0) continue;
         set_patience(fd, HELLO_MS);
-        if (connect(fd, at->ai_addr, at->ai_addrlen) == 0) break;
+        if (connect(fd, at->ai_addr, at->ai_addrlen) == 0 && !is_own_end(fd)) break;
         close(fd);
         fd = -1;
     }

@@ -79,3 +79,22 @@ bool parallel_place(ParallelPlace *place, Arena *arena, Err *err)
             return read_place(&launchers[i], place, arena, err);
     return true;
 }
+
+void parallel_print_help(FILE *out)
+{
+    static const char *const others[][2] = {
+        {"MASTER_ADDR", "address of rank 0 (where all run on one machine: 127.0.0.1)"},
+        {"MASTER_PORT",
+         "rank 0 listens there until all have joined (29500; under torchrun one more)"},
+        {"AILERON_PARALLEL_PORT", "a port instead of that"},
+        {"AILERON_PARALLEL_TIMEOUT", "seconds within which all must have joined (300)"},
+        {"AILERON_PARALLEL_SECRET", "who does not know it cannot join"},
+    };
+    fprintf(out, "\nSeveral processes train together when their launcher has set:\n");
+    for (size_t i = 0; i < LEN(launchers); i++)
+        fprintf(out, "  %-11s %s, %s%s%s\n", launchers[i].name, launchers[i].rank,
+                launchers[i].world, launchers[i].local_rank ? ", " : "",
+                launchers[i].local_rank ? launchers[i].local_rank : "");
+    for (size_t i = 0; i < LEN(others); i++)
+        fprintf(out, "  %-25s %s\n", others[i][0], others[i][1]);
+}

@@ -133,7 +133,8 @@ bool train_choose_recompute(Training *training, ModelOptions *options)
     int wanted = s->options.recompute;
     Fit fit = {.limit = s->ops->memory_free(s->device)};
     fit.limit -= fit.limit / RESERVE_PART;
-    fit.limit /= (size_t)training->sharing; /* processes on the same memory */
+    if (strcmp(s->ops->name, "cuda") != 0) /* processes on the same memory */
+        fit.limit /= (size_t)training->sharing;
     if (!measure_elements(training, &largest)) return false;
     fit.rows = rows_at_most(training, &largest, s->options.micro_rows);
     for (int32_t level = 0; level < RECOMPUTE_LEVELS; level++) {

@@ -222,7 +222,8 @@ static void run_gradients(Probe *p, const char *rest)
     size_t count, given = strtoul(rest, NULL, 10);
     float *dscores = floats_read(p, given), *scores = scores_of(p, true, &count);
     if (given != count) fail(p, "gradients");
-    if (!model_backward(p->model, &p->batch, dscores, NULL, &p->arena, &p->err)) fail(p, "backward");
+    bool ok = model_backward(p->model, &p->batch, dscores, NULL, &p->arena, &p->err);
+    if (!ok) fail(p, "backward");
     tensors_write(p, true);
     free(scores);
     free(dscores);
@@ -245,7 +246,8 @@ static void run_step(Probe *p, const char *rest)
         dscores[i * heads] = (float)(-1 / (1 + exp(margin)) / pairs);
         dscores[(i + 1) * heads] = -dscores[i * heads];
     }
-    if (!model_backward(p->model, &p->batch, dscores, NULL, &p->arena, &p->err)) fail(p, "backward");
+    bool ok = model_backward(p->model, &p->batch, dscores, NULL, &p->arena, &p->err);
+    if (!ok) fail(p, "backward");
     if (!model_step(p->model, &o, &norm, &p->arena, &p->err)) fail(p, "step");
     floats_write("step", (float[]){(float)loss, (float)norm}, 2);
     free(scores);

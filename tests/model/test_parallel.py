@@ -165,7 +165,8 @@ def test_who_does_not_fit_is_refused(data, tmp_path):
             (both(["--seed", "1"], ["--seed", "2"]), "rank 1: --seed differs from rank 0's"),
             (both([], [], {}, {"WORLD_SIZE": "3"}), "rank 1 was started as one of 3, rank 0 as one"),
             (both([], ["--data", rm.write(tmp_path / "other", rm.rows(50))]),
-             "rank 1: the data are not those of rank 0")]:
+             "rank 1: the data are not those of rank 0"),
+            (both([], ["--data", tmp_path / "absent"]), "absent")]:
         assert [status for status, _ in ended] == [1, 1]
         assert all(says in text for _, text in ended), ended
 
