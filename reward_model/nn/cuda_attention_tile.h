@@ -15,9 +15,10 @@
  *   by queries        180   42 | 246  74 | 252  90 | 254  104 | 247  133
  *   by keys           218   43 | 253  75 | 196  69 | 236   70 | 236  134
  *
- * One step of a warp's loop at size 64, where nothing is masked: forward, 64 keys: 128 products (784
- * cycles of the tensor cores), 68 exponentials (544 cycles of their unit), about 720 instructions
- * to issue; by queries, 32 keys: 96 products, 64 exponentials; by keys, 32 pairs: 128 and 64. */
+ * One step of a warp's loop at size 64, where nothing is masked: forward, 64 keys: 128 products
+ * (784 cycles of the tensor cores), 68 exponentials (544 cycles of their unit), about 720
+ * instructions to issue; by queries, 32 keys: 96 products, 64 exponentials; by keys, 32 pairs: 128
+ * and 64. */
 #ifndef AILERON_RM_CUDA_ATTENTION_TILE_H
 #define AILERON_RM_CUDA_ATTENTION_TILE_H
 
