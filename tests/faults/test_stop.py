@@ -48,7 +48,8 @@ def test_drains_under_load():
                       cut_off=crowd.counts["cut off"],
                       given_up_while_draining=len(unanswered), violations=len(found))
         assert statuses == [0, 0, 0] and unanswered == []
-        assert crowd.counts["cut off"] <= 2  # a kept connection may close as it is used again
+        # a kept connection may close as it is used again: at most two of them each time
+        assert crowd.counts["cut off"] <= 2 * len(statuses)
         assert found == [] and crowd.wrong == [], (found[:20], crowd.wrong[:20])
         assert crowd.counts["acknowledged"] > 600 and not thread.is_alive()
 
