@@ -1,12 +1,15 @@
 /* cuda_product.cu - products by cuBLASLt. The algorithms it proposes for a shape are timed when the
- * shape is first met, and the fastest is kept until the device closes, so that a process gives the
- * same bits each time. AILERON_CUDA_TUNE=0 takes the first proposal: the same bits in each process.
+ * shape is first met, and the fastest is kept, for later processes on this machine too (choices.h):
+ * a run repeated gives the same bits. AILERON_CUDA_TUNE=0 takes the first proposal.
  *
  * cuBLASLt thinks in columns: our row-major c[m, n] is its n x m, and the product b · a. */
 #include <cublasLt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include "cuda_product.h"
+extern "C" {
+#include "choices.h"
+}
 
 enum {
     PROPOSALS = 16,
@@ -36,6 +39,7 @@ struct CudaProducts {
     size_t workspace_bytes;
     cudaEvent_t begin, end;
     bool tune;
+    Choices choices; /* of this library and device, from earlier processes and for later ones */
     int count;
     Choice kept[KEPT_MAX];
 };
@@ -50,6 +54,21 @@ struct Call {
 static_assert(sizeof(Shape) == 3 * 8 + 3 * 4 + 12, "without holes");
 
 /* ---- open and close ---- */
+
+/* What earlier processes chose. Records were checked when they were read, and cuBLASLt refuses an
+ * algorithm that it does not know, whereupon another one is asked for. */
+static bool remember(CudaProducts *products, int index)
+{
+    cudaDeviceProp device;
+    char identity[512];
+    if (cudaGetDeviceProperties(&device, index) != cudaSuccess) return false;
+    snprintf(identity, sizeof identity, "cublasLt %zu, %s, %d processors, %zu bytes",
+             cublasLtGetVersion(), device.name, device.multiProcessorCount,
+             products->workspace_bytes);
+    choices_open(&products->choices, identity, sizeof(Choice));
+    products->count = choices_load(&products->choices, products->kept, KEPT_MAX);
+    return true;
+}
 
 bool cuda_products_open(CudaDevice *cuda, Arena *arena, Err *err)
 {
@@ -72,6 +91,8 @@ bool cuda_products_open(CudaDevice *cuda, Arena *arena, Err *err)
     products->workspace_bytes = MiB(major >= HOPPER ? WORKSPACE_HOPPER_MIB : WORKSPACE_MIB);
     products->workspace = cuda_alloc(&cuda->base, products->workspace_bytes);
     if (error == cudaSuccess && !products->workspace) error = cudaErrorMemoryAllocation;
+    if (error == cudaSuccess && products->tune && !remember(products, index))
+        error = cudaGetLastError();
     if (error == cudaSuccess) return true;
     return err_set(err, arena, ERR_unavailable, NULL, "device cuda: no workspace for products: %s",
                    cudaGetErrorString(error));
@@ -280,7 +301,8 @@ static Choice choose(CudaDevice *cuda, const Call *call, const CudaProduct *p, c
                      bool tune)
 {
     cublasLtMatmulAlgo_t algorithms[PROPOSALS];
-    Choice choice = {};
+    Choice choice;
+    memset(&choice, 0, sizeof choice); /* holes too: it is kept byte by byte */
     choice.shape = *shape;
     const int count = propose(cuda->products, call, shape, algorithms);
     choice.usable = count > 0;
@@ -299,6 +321,7 @@ static Choice choice_of(CudaDevice *cuda, const Call *call, const CudaProduct *p
     const bool room = products->count < KEPT_MAX;
     const Choice choice = choose(cuda, call, p, &shape, products->tune && room);
     if (room) products->kept[products->count++] = choice;
+    if (room && products->tune && choice.usable) choices_keep(&products->choices, &choice);
     return choice;
 }
 
