@@ -27,10 +27,9 @@ CUDA_MISSING := $(strip $(if $(filter no,$(CUDA)),CUDA=no says so,$(if $(NVCC),$
 	$(CUDA_LT_HEADER),,cublasLt.h) $(if $(CUDA_LT),,libcublasLt.so) $(if \
 	$(CUDA_RUNTIME),,libcudart),nvcc)))
 # (the sanitizers and the driver's memory do not go together)
-ifeq ($(MODE),release)
-CUDA_OBJECTS := $(if $(CUDA_MISSING),,$(patsubst reward_model/nn/%.cu,build/cuda/%.o,$(CUDA_SOURCES)))
-endif
-CUDA_LINK := $(if $(CUDA_OBJECTS),$(CUDA_LT) -Wl$(comma)-rpath$(comma)$(dir $(CUDA_LT)) \
+CUDA_BUILT := $(if $(CUDA_MISSING),,$(patsubst reward_model/nn/%.cu,build/cuda/%.o,$(CUDA_SOURCES)))
+CUDA_OBJECTS := $(if $(filter release,$(MODE)),$(CUDA_BUILT))
+CUDA_LINK := $(if $(CUDA_BUILT),$(CUDA_LT) -Wl$(comma)-rpath$(comma)$(dir $(CUDA_LT)) \
 	$(CUDA_RUNTIME) -Wl$(comma)-rpath$(comma)$(dir $(CUDA_RUNTIME)) -ldl -lrt -lpthread)
 CUDA_TARGETS := -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=sm_90 \
 	-gencode arch=compute_90,code=compute_90
@@ -76,4 +75,20 @@ emulated-tests: $(EMULATED_TESTS)
 $(EMULATED_TESTS): %: %.o $(EMULATED_OBJECTS)
 	g++ $(EMULATED_FLAGS) -o $@ $^ $(CHECK_LIBS) -lm
 
+# ---- for `make gpu-check`: nn/ alone, with plain CPU products ----
+
+GPU_OBJECTS := $(patsubst %.c,build/gpu/%.o,$(wildcard tests/gpu/*.c) $(NN_SOURCES))
+build/gpu/%.o: %.c reward_model/cuda.mk
+	@mkdir -p $(@D)
+	$(CC) -std=c17 -D_GNU_SOURCE -g -O3 -fPIE -fopenmp $(WARNINGS) -ffp-contract=fast \
+		-fno-math-errno -fno-trapping-math -Wno-psabi $(if $(NVCC),-DCHECK_WITH_CUDA \
+		-isystem $(firstword $(wildcard $(CUDA_TOP)/include $(CUDA_TOP)/targets/*/include))) \
+		-MMD -MP -c -o $@ $<
+build/gpu/check: $(GPU_OBJECTS) $(CUDA_BUILT)
+	$(if $(CUDA_BUILT),$(CC) -pie -fopenmp -o $@ $^ $(CUDA_LINK) -lm,\
+		@echo "check is not linked; missing: $(CUDA_MISSING)")
+$(EMULATED)/check: $(patsubst %.c,$(EMULATED)/%.o,$(wildcard tests/gpu/*.c)) $(EMULATED_OBJECTS)
+	g++ $(EMULATED_FLAGS) -o $@ $^ -lm
+
+-include $(GPU_OBJECTS:.o=.d) $(patsubst %.c,$(EMULATED)/%.d,$(wildcard tests/gpu/*.c))
 -include $(EMULATED_OBJECTS:.o=.d) $(EMULATED_TESTS:=.d)

@@ -39,7 +39,7 @@ build/cuda/parallel_nccl.o: reward_model/run/parallel_nccl.c $(wildcard reward_m
 		$(CUDA_TOP)/include $(wildcard $(CUDA_TOP)/targets/*/include)) -c -o $@ $<
 
 $(OUT)/aileron-rm: $(OUT)/reward_model/main.o $(CUDA_OBJECTS) $(NCCL_OBJECT) $(RM_LIBRARY) $(LIBRARY)
-	$(CC) $(LDFLAGS) -o $@ $^ $(RM_LIBS) $(CUDA_LINK)
+	$(CC) $(LDFLAGS) -o $@ $^ $(RM_LIBS) $(if $(CUDA_OBJECTS),$(CUDA_LINK))
 
 build/aileron-rm: FORCE cuda-said
 	@$(MAKE) --no-print-directory MODE=release build/release/aileron-rm

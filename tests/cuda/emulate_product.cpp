@@ -4,7 +4,7 @@
 #include "emulate.h"
 #include "../../reward_model/nn/cuda_product.h"
 
-enum { TAKEN = 8 }; /* lengths of rows are multiples of */
+enum { TAKEN = 4 }; /* lengths of rows are multiples of */
 
 bool cuda_products_open(CudaDevice *cuda, Arena *arena, Err *err)
 {

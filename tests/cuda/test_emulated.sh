@@ -6,16 +6,16 @@ cd "$(dirname "$0")/../.." || exit 1
 
 TESTS=build/emulated/tests/model
 # no thread of the host's own beside the fibers, and a failed allocation is an answer
-export OMP_NUM_THREADS=1 ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1
+export OMP_NUM_THREADS=1 CK_TIMEOUT_MULTIPLIER=5 ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1
 
-make --no-print-directory -s -j2 emulated-tests || exit 1
+make --no-print-directory -s -j2 emulated-tests build/emulated/check || exit 1
 mkdir -p build/test-logs
 status=0
 # program, seed; two at a time, the longest first
 xargs -P 2 -L 1 bash -c '
     log=build/test-logs/emulated-$1-$2.log
     CUDA_EMULATED_SEED=$2 timeout 300 "$0/$1" >"$log" 2>&1 && tail -1 "$log" && exit 0
-    echo "$1, seed $2:"; tail -25 "$log"; exit 255' $TESTS <<'LIST' || status=1
+    echo "$1, seed $2:"; tail -25 "$log"; exit 1' $TESTS <<'LIST' || status=1
 test_model 2
 test_ops_attention 1
 test_ops_attention 2
@@ -23,4 +23,8 @@ test_ops 1
 test_ops 2
 test_ops_shapes 1
 LIST
+# and the program of `make gpu-check`, in its small shapes
+log=build/test-logs/emulated-check.log
+build/emulated/check --small ops train steps >$log 2>&1 || { grep -E 'DIFF|SAME|ERROR' $log; status=1; }
+tail -1 $log
 exit $status

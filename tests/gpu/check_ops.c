@@ -1,0 +1,450 @@
+/* check_ops.c - each op on the same random inputs, by the backend that is checked and by the plain
+ * CPU one in the same dtype: outputs poisoned before, the largest difference in a table. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include "check.h"
+
+enum { BLOCKS_MAX = 64, RESULTS_MAX = 16, NAME_BYTES = 32 };
+
+typedef struct Result {
+    char name[NAME_BYTES];
+    float *values;
+    int64_t count;
+    bool strayed; /* wrote beside its rows */
+    Dtype dtype;
+} Result;
+
+/* One device going through a case. */
+typedef struct Side {
+    const Ops *ops;
+    Device *device;
+    Dtype dtype;
+    uint64_t random;
+    void *blocks[BLOCKS_MAX];
+    int block_count;
+    Result results[RESULTS_MAX];
+    int result_count;
+} Side;
+
+typedef struct Shape {
+    int64_t rows, cols, more; /* more: outputs, heads, … */
+    int64_t gap;              /* between rows */
+} Shape;
+
+typedef struct OpCase {
+    const char *name;
+    void (*run)(Side *side, Shape shape);
+    Shape shapes[6]; /* until rows 0 */
+    double looser;   /* than one rounding: sums that cancel, values that round twice */
+} OpCase;
+
+/* ---- memory ---- */
+
+static void *side_alloc(Side *s, size_t bytes)
+{
+    void *memory = s->ops->alloc(s->device, bytes);
+    if (!memory || s->block_count == BLOCKS_MAX) fail("no memory for a case");
+    s->blocks[s->block_count++] = memory;
+    return memory;
+}
+
+static uint16_t bf16_of(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return x != x ? 0x7fc0 : (uint16_t)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+
+/* rows x cols of `value(s)`, NaN between rows. */
+static Tensor tensor_of(Side *s, int64_t rows, int64_t cols, int64_t gap, Dtype dtype,
+                        double (*value)(Side *s))
+{
+    Tensor t = {.rows = rows, .cols = cols, .stride = cols + gap, .dtype = dtype};
+    size_t count = (size_t)(rows * t.stride), bytes = count * dtype_bytes(dtype);
+    char *host = malloc(bytes + 1);
+    t.data = side_alloc(s, bytes);
+    for (size_t i = 0; i < count; i++) {
+        float x = (int64_t)i % t.stride < cols ? (float)value(s) : NAN;
+        if (dtype == DTYPE_F32)
+            ((float *)host)[i] = x;
+        else
+            ((uint16_t *)host)[i] = bf16_of(x);
+    }
+    s->ops->upload(s->device, t.data, host, bytes);
+    free(host);
+    return t;
+}
+
+static double value_random(Side *s)
+{
+    return draw(&s->random);
+}
+static double value_nan(Side *s)
+{
+    (void)s;
+    return (double)NAN;
+}
+static double value_half(Side *s)
+{
+    (void)s;
+    return 0.5;
+}
+static double value_positive(Side *s)
+{
+    return 0.5 + fabs(draw(&s->random));
+}
+
+static Tensor in(Side *s, int64_t rows, int64_t cols, int64_t gap)
+{
+    return tensor_of(s, rows, cols, gap, s->dtype, value_random);
+}
+static Tensor out(Side *s, int64_t rows, int64_t cols, int64_t gap)
+{
+    return tensor_of(s, rows, cols, gap, s->dtype, value_nan);
+}
+static Tensor floats(Side *s, int64_t rows, int64_t cols, double (*value)(Side *s))
+{
+    return tensor_of(s, rows, cols, 0, DTYPE_F32, value);
+}
+static float *f32(Side *s, int64_t count, double (*value)(Side *s))
+{
+    return floats(s, 1, count, value).data;
+}
+
+static int32_t *integers(Side *s, int64_t count, int32_t below)
+{
+    int32_t *host = malloc((size_t)count * sizeof *host), *to = side_alloc(s, (size_t)count * 4);
+    for (int64_t i = 0; i < count; i++) host[i] = (int32_t)(fabs(draw(&s->random)) * below);
+    s->ops->upload(s->device, to, host, (size_t)count * 4);
+    free(host);
+    return to;
+}
+
+static Tensor row_of(const float *data, int64_t count)
+{
+    return (Tensor){(void *)(uintptr_t)data, 1, count, count, DTYPE_F32};
+}
+
+/* Keeps what a tensor holds for the comparison. */
+static void give(Side *s, const char *name, Tensor t)
+{
+    if (s->result_count == RESULTS_MAX) fail("too many results");
+    Result *r = &s->results[s->result_count++];
+    size_t count = (size_t)(t.rows * t.stride), bytes = count * dtype_bytes(t.dtype);
+    char *host = malloc(bytes + 1);
+    *r = (Result){.count = t.rows * t.cols, .dtype = t.dtype};
+    snprintf(r->name, sizeof r->name, "%s", name);
+    r->values = malloc((size_t)r->count * sizeof(float) + 1);
+    s->ops->download(s->device, host, t.data, bytes);
+    device_sync(s->device);
+    for (size_t i = 0; i < count; i++) {
+        float x;
+        uint32_t bits = t.dtype == DTYPE_F32 ? 0 : (uint32_t)((uint16_t *)host)[i] << 16;
+        if (t.dtype == DTYPE_F32) memcpy(&bits, host + 4 * i, 4);
+        memcpy(&x, &bits, sizeof x);
+        int64_t row = (int64_t)i / t.stride, col = (int64_t)i % t.stride;
+        if (col < t.cols)
+            r->values[row * t.cols + col] = x;
+        else
+            r->strayed |= x == x;
+    }
+    free(host);
+}
+
+/* ---- the cases; rows, cols and more as the comments say ---- */
+
+static void run_linear(Side *s, Shape h) /* tokens, inputs, outputs */
+{
+    Matrix *w = s->ops->matrix_new(s->device, h.more, h.cols);
+    if (!w) fail("no memory for a matrix");
+    s->ops->matrix_set(s->device, w, f32(s, h.more * h.cols, value_random), 0.5f);
+    Tensor x = in(s, h.rows, h.cols, h.gap), dy = in(s, h.rows, h.more, h.gap);
+    Tensor y = out(s, h.rows, h.more, h.gap), dx = out(s, h.rows, h.cols, h.gap);
+    Tensor wide = tensor_of(s, h.rows, h.more, h.gap, DTYPE_F32, value_nan);
+    Tensor dw = floats(s, h.more, h.cols, value_half), dbias = floats(s, 1, h.more, value_half);
+    const float *bias = f32(s, h.more, value_random);
+    s->ops->linear(s->device, y, x, w, bias, SET);
+    give(s, "y with bias", y);
+    s->ops->linear(s->device, y, x, w, NULL, ADD);
+    give(s, "y added", y);
+    s->ops->linear(s->device, wide, x, w, bias, SET);
+    give(s, "y fp32", wide);
+    s->ops->linear_dx(s->device, dx, dy, w, SET);
+    give(s, "dx", dx);
+    s->ops->linear_dx(s->device, dx, dy, w, ADD);
+    give(s, "dx added", dx);
+    s->ops->linear_dw(s->device, dw.data, dbias.data, dy, x, 0.25f);
+    s->ops->linear_dw(s->device, dw.data, NULL, dy, x, 0.25f);
+    give(s, "dw", dw);
+    give(s, "dbias", dbias);
+    s->ops->matrix_free(s->device, w);
+}
+
+static void run_rows(Side *s, Shape h) /* rows, cols, rows picked */
+{
+    Tensor from = in(s, h.rows, h.cols, h.gap), to = out(s, h.rows, h.cols, 2 * h.gap);
+    Tensor wide = tensor_of(s, h.rows, h.cols, h.gap, DTYPE_F32, value_nan);
+    Tensor some = out(s, h.more, h.cols, h.gap);
+    int32_t *picked = malloc((size_t)h.more * sizeof *picked);
+    for (int64_t i = 0; i < h.more; i++) picked[i] = (int32_t)((i * 7 + 3) % h.rows);
+    int32_t *rows = side_alloc(s, (size_t)h.more * 4);
+    s->ops->upload(s->device, rows, picked, (size_t)h.more * 4);
+    free(picked);
+    s->ops->convert(s->device, wide, from);
+    give(s, "convert", wide);
+    s->ops->convert(s->device, to, wide);
+    s->ops->add(s->device, to, wide);
+    give(s, "add", to);
+    s->ops->gather(s->device, some, from, rows);
+    give(s, "gather", some);
+    s->ops->scatter_add(s->device, wide, some, rows);
+    give(s, "scatter_add", wide);
+}
+
+static void run_embed(Side *s, Shape h) /* tokens, width, vocabulary */
+{
+    int32_t *ids = integers(s, h.rows, (int32_t)h.more), *at = integers(s, h.rows, 16);
+    Tensor y = out(s, h.rows, h.cols, h.gap), dy = in(s, h.rows, h.cols, h.gap);
+    Tensor dtable = floats(s, h.more, h.cols, value_half);
+    Tensor dplaces = floats(s, 16, h.cols, value_half);
+    const float *table = f32(s, h.more * h.cols, value_random);
+    const float *places = f32(s, 16 * h.cols, value_random);
+    s->ops->embed(s->device, y, ids, table, at, places);
+    give(s, "embed", y);
+    s->ops->embed_backward(s->device, dy, ids, dtable.data, at, dplaces.data);
+    give(s, "dtable", dtable);
+    give(s, "dplaces", dplaces);
+}
+
+static void run_norm(Side *s, Shape h) /* rows, cols, kind */
+{
+    NormKind kind = (NormKind)h.more;
+    Tensor x = in(s, h.rows, h.cols, h.gap), y = out(s, h.rows, h.cols, h.gap);
+    Tensor dy = in(s, h.rows, h.cols, h.gap), dx = out(s, h.rows, h.cols, h.gap);
+    Tensor stats = floats(s, h.rows, 2, value_nan), dweight = floats(s, 1, h.cols, value_half);
+    Tensor dbias = floats(s, 1, h.cols, value_half);
+    const float *weight = f32(s, h.cols, value_random);
+    const float *bias = kind == NORM_LAYER ? f32(s, h.cols, value_random) : NULL;
+    s->ops->norm(s->device, kind, 1e-5f, y, stats.data, x, weight, bias);
+    give(s, "norm", y);
+    give(s, "norm stats", stats);
+    for (int mode = SET; mode <= ADD; mode++) {
+        s->ops->norm_backward(s->device, kind, dx, (Accumulate)mode, dweight.data,
+                              bias ? dbias.data : NULL, dy, x, stats.data, weight);
+        give(s, mode ? "norm dx added" : "norm dx", dx);
+    }
+    give(s, "norm dweight", dweight);
+    give(s, "norm dbias", dbias);
+}
+
+static void run_heads(Side *s, Shape h) /* rows, head_dim, heads */
+{
+    int64_t wide = h.cols * h.more, half = h.cols / 2, turned = half > 4 ? half - 2 : half;
+    Tensor x = in(s, h.rows, wide, h.gap), y = out(s, h.rows, wide, h.gap);
+    Tensor dy = in(s, h.rows, wide, h.gap), dx = out(s, h.rows, wide, h.gap);
+    Tensor stats = floats(s, h.rows, h.more, value_nan);
+    Tensor dweight = floats(s, 1, h.cols, value_half);
+    const float *weight = f32(s, h.cols, value_random);
+    int32_t *positions = integers(s, h.rows, 40);
+    Rotary rotary = {f32(s, 40 * turned, value_random), f32(s, 40 * turned, value_random),
+                     (int32_t)(2 * turned)};
+    int32_t dim = (int32_t)h.cols;
+    s->ops->head_norm(s->device, dim, 1e-6f, y, stats.data, x, weight);
+    give(s, "head_norm", y);
+    s->ops->head_norm_backward(s->device, dim, dx, dweight.data, dy, x, stats.data, weight);
+    give(s, "head_norm dx", dx);
+    give(s, "head_norm dweight", dweight);
+    s->ops->rotate(s->device, y, dim, positions, &rotary, 1);
+    give(s, "rotate", y);
+    s->ops->rotate(s->device, y, dim, positions, &rotary, -1);
+    give(s, "rotate back", y);
+}
+
+/* Prompts of `rows` and a third of that, with answers of other lengths. */
+static void run_attention(Side *s, Shape h) /* prompt, head_dim, query heads (key heads a third) */
+{
+    int32_t prompt = (int32_t)h.rows, a = prompt / 2 + 1, b = prompt / 3 + 2,
+            third = prompt / 3 + 1;
+    int32_t rows = prompt + a + b + third;
+    const Span spans[] = {
+        {.query = 0, .queries = prompt, .own = 0},
+        {.query = prompt, .queries = a, .own = prompt, .context = 0, .context_length = prompt},
+        {.query = prompt + a, .queries = b, .own = prompt + a, .context_length = prompt},
+        {.query = prompt + a + b, .queries = third, .own = prompt + a + b},
+    };
+    const int32_t begin[] = {0, 3, 4};
+    const AttentionPlan plan = {spans, begin, 4, 2, rows, rows};
+    int32_t keys = h.more % 3 ? (int32_t)h.more : (int32_t)h.more / 3;
+    const Heads heads = {(int32_t)h.more, keys, (int32_t)h.cols, 1 / sqrtf((float)h.cols)};
+    int64_t wide = h.more * h.cols, narrow = keys * h.cols;
+    Tensor q = in(s, rows, wide, h.gap), k = in(s, rows, narrow, h.gap);
+    Tensor v = in(s, rows, narrow, h.gap), y = out(s, rows, wide, h.gap);
+    Tensor dy = in(s, rows, wide, h.gap), dq = out(s, rows, wide, h.gap);
+    Tensor dk = out(s, rows, narrow, h.gap), dv = out(s, rows, narrow, h.gap);
+    Tensor lse = floats(s, rows, h.more, value_nan);
+    s->ops->attention(s->device, &plan, &heads, y, lse.data, q, k, v);
+    give(s, "attention", y);
+    give(s, "lse", lse);
+    s->ops->attention_backward(s->device, &plan, &heads, dq, dk, dv, dy, y, lse.data, q, k, v);
+    give(s, "dq", dq);
+    give(s, "dk", dk);
+    give(s, "dv", dv);
+}
+
+static void run_activate(Side *s, Shape h) /* rows, cols, kind */
+{
+    Activation kind = (Activation)h.more;
+    int64_t wide = kind == ACT_SWIGLU ? 2 * h.cols : h.cols;
+    Tensor x = in(s, h.rows, wide, h.gap), y = out(s, h.rows, h.cols, h.gap);
+    Tensor dy = in(s, h.rows, h.cols, h.gap), dx = out(s, h.rows, wide, h.gap);
+    s->ops->activate(s->device, kind, y, x);
+    give(s, "activate", y);
+    s->ops->activate_backward(s->device, kind, dx, dy, x);
+    give(s, "activate dx", dx);
+}
+
+static void run_score(Side *s, Shape h) /* scored, width, heads */
+{
+    Tensor x = floats(s, h.rows, h.cols, value_random), dx = floats(s, h.rows, h.cols, value_nan);
+    Tensor y = floats(s, h.rows, h.more, value_nan), dy = floats(s, h.rows, h.more, value_random);
+    Tensor dheads = floats(s, h.more, h.cols, value_half);
+    const float *heads = f32(s, h.more * h.cols, value_random);
+    s->ops->score(s->device, y, x, heads);
+    give(s, "score", y);
+    s->ops->score_backward(s->device, dx, dheads.data, dy, x, heads);
+    give(s, "score dfeatures", dx);
+    give(s, "score dheads", dheads);
+}
+
+static void run_step(Side *s, Shape h) /* parameters */
+{
+    AdamW step = {1e-2f, 0.9f, 0.95f, 1e-8f, 0.1f, 0.5f, 1};
+    Tensor master = floats(s, 1, h.rows, value_random), first = floats(s, 1, h.rows, value_random);
+    Tensor second = floats(s, 1, h.rows, value_positive);
+    const float *gradient = f32(s, h.rows, value_random);
+    for (; step.step <= 2; step.step++) {
+        s->ops->adamw(s->device, &step, master.data, first.data, second.data, gradient,
+                      (size_t)h.rows);
+    }
+    give(s, "adamw", master);
+    give(s, "adamw moment 1", first);
+    give(s, "adamw moment 2", second);
+    float sum = (float)s->ops->square_sum(s->device, gradient, (size_t)h.rows), *held;
+    held = side_alloc(s, sizeof sum);
+    s->ops->upload(s->device, held, &sum, sizeof sum);
+    give(s, "square_sum", row_of(held, 1));
+}
+
+/* Small ones first (attention: rows that see few keys give differences of nearly equal numbers, of
+ * which each was rounded to bf16); with --small only the first two of each. */
+static const OpCase CASES[] = {
+    {"linear",
+     run_linear,
+     {{5, 33, 19, 3},
+      {24, 64, 48, 8},
+      {300, 768, 2304, 0},
+      {131, 130, 71, 1},
+      {1024, 896, 1152, 0}},
+     1},
+    {"rows", run_rows, {{9, 21, 4, 3}, {16, 64, 5, 8}, {700, 896, 77, 0}, {333, 1001, 31, 1}}, 1},
+    {"embed", run_embed, {{30, 21, 11, 3}, {64, 64, 7, 0}, {2000, 896, 500, 0}}, 1},
+    {"norm rms",
+     run_norm,
+     {{5, 37, NORM_RMS, 3},
+      {16, 128, NORM_RMS, 0},
+      {1000, 896, NORM_RMS, 0},
+      {77, 2048, NORM_RMS, 8}},
+     1},
+    {"norm layer",
+     run_norm,
+     {{5, 35, NORM_LAYER, 3}, {16, 128, NORM_LAYER, 0}, {1000, 768, NORM_LAYER, 0}},
+     1},
+    {"heads", run_heads, {{5, 20, 3, 4}, {16, 64, 2, 0}, {800, 64, 14, 128}, {300, 128, 16, 0}}, 2},
+    {"attention",
+     run_attention,
+     {{7, 16, 3, 8}, {40, 64, 3, 8}, {300, 64, 14, 0}, {257, 128, 6, 8}, {190, 80, 4, 0}},
+     5},
+    {"gelu tanh",
+     run_activate,
+     {{5, 29, ACT_GELU_TANH, 3}, {16, 64, ACT_GELU_TANH, 0}, {700, 3072, ACT_GELU_TANH, 0}},
+     1},
+    {"gelu erf",
+     run_activate,
+     {{5, 29, ACT_GELU_ERF, 3}, {16, 64, ACT_GELU_ERF, 0}, {700, 3072, ACT_GELU_ERF, 0}},
+     1},
+    {"swiglu",
+     run_activate,
+     {{5, 29, ACT_SWIGLU, 3}, {16, 64, ACT_SWIGLU, 0}, {700, 4864, ACT_SWIGLU, 0}},
+     1},
+    {"score", run_score, {{5, 41, 3, 0}, {16, 64, 1, 0}, {260, 896, 1, 0}}, 1},
+    {"step", run_step, {{77, 0, 0, 0}, {5000, 0, 0, 0}, {1000003, 0, 0, 0}}, 1},
+};
+
+/* ---- comparing ---- */
+
+/* The largest difference, as a part of the element's size plus the typical size; a stray write or
+ * a NaN counts as 1. */
+static double difference(const Result *got, const Result *want)
+{
+    double square = 0, worst = got->strayed ? 1 : 0;
+    for (int64_t i = 0; i < want->count; i++) {
+        square += (double)want->values[i] * (double)want->values[i];
+    }
+    double typical = sqrt(square / (double)want->count) + 1e-30;
+    for (int64_t i = 0; i < want->count; i++) {
+        double a = (double)got->values[i], b = (double)want->values[i];
+        double error = a == b || (isnan(a) && isnan(b)) ? 0 : fabs(a - b) / (fabs(b) + typical);
+        worst = isnan(error) || error > worst ? (isnan(error) ? 1 : error) : worst;
+    }
+    return worst;
+}
+
+static void run_side(Side *s, const Ops *ops, Dtype dtype, const OpCase *c, Shape shape)
+{
+    *s = (Side){.ops = ops, .device = device_new(ops, dtype), .dtype = dtype};
+    s->random = 88172645463325252u;
+    c->run(s, shape);
+    device_sync(s->device);
+    for (int i = 0; i < s->block_count; i++) ops->release(s->device, s->blocks[i]);
+    ops->close(s->device);
+}
+
+static void check_case(Check *check, const Ops *cpu, const OpCase *c, Shape shape, Dtype dtype)
+{
+    static Side got, want;
+    run_side(&got, check->ops, dtype, c, shape);
+    run_side(&want, cpu, dtype, c, shape);
+    for (int i = 0; i < want.result_count; i++) {
+        Result *g = &got.results[i], *w = &want.results[i];
+        double error = difference(g, w);
+        /* each side rounds once; sums of many in fp32 differ by their order */
+        double allowed = (w->dtype == DTYPE_BF16 ? 1.2e-2 : dtype == DTYPE_BF16 ? 1e-3 : 2e-5);
+        bool bad = error > allowed * c->looser;
+        check->failures += bad;
+        printf("%-10s %-18s %7lld x %-5lld %5lld  %s  %8.1e  of %7.1e%s\n", c->name, w->name,
+               (long long)shape.rows, (long long)shape.cols, (long long)shape.more,
+               dtype == DTYPE_F32 ? "fp32" : "bf16", error, allowed * c->looser,
+               bad ? "  DIFFERS" : "");
+        free(g->values);
+        free(w->values);
+    }
+}
+
+void check_ops(Check *check)
+{
+    Arena arena;
+    Err err;
+    arena_init(&arena, KiB(4));
+    const Ops *cpu = ops_find("cpu", &arena, &err);
+    if (!cpu) fail("%s", err.detail);
+    arena_release(&arena);
+    printf("%s beside the CPU: the largest difference, and what is allowed\n", check->gpu);
+    for (size_t i = 0; i < LEN(CASES); i++) {
+        for (int n = 0; n < (check->small ? 2 : 6) && CASES[i].shapes[n].rows; n++) {
+            for (int dtype = DTYPE_F32; dtype <= DTYPE_BF16; dtype++) {
+                check_case(check, cpu, &CASES[i], CASES[i].shapes[n], (Dtype)dtype);
+            }
+        }
+    }
+}

@@ -1,0 +1,232 @@
+/* check_steps.c - training steps of three models with random weights, on lengths drawn like those
+ * of three data sets: pairs and tokens per second, MFU, memory.
+ *
+ * MFU = executed operations / (seconds · peak): 2 · M · N · K of each product, and for attention
+ * 4 · d forward and 10 · d back for each pair of a query and a key that it sees; what a shared
+ * prompt or the trimmed last layer saves is not counted, what is computed again is. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include "check.h"
+
+enum { ROWS = 32768, ROWS_SMALL = 1024, STEPS = 6, WARM = 2, PAIRS_MAX = 4096, TOKENS_MAX = 2048 };
+
+/* Medians of prompt with answer, and prompt : answer. */
+static const struct {
+    const char *name;
+    double median, ratio;
+} LENGTHS[] = {{"HH", 186, 2.15}, {"UltraFeedback", 409, 0.42}, {"TL;DR", 416, 11.1}};
+
+#define SHARED_CONFIG .initializer_range = 0.02f, .pad_id = -1, .bos_id = -1, .eos_id = -1
+static const struct {
+    const char *name;
+    ModelConfig config;
+} MODELS[] = {
+    {"Pythia-160M",
+     {.family = FAMILY_NEOX,
+      .vocabulary = 50304,
+      .width = 768,
+      .layers = 12,
+      .query_heads = 12,
+      .key_heads = 12,
+      .head_dim = 64,
+      .hidden = 3072,
+      .positions = TOKENS_MAX,
+      .activation = ACT_GELU_ERF,
+      .norm = NORM_LAYER,
+      .norm_epsilon = 1e-5f,
+      .parallel_residual = true,
+      .qkv_bias = true,
+      .output_bias = true,
+      .mlp_bias = true,
+      .rotary_dims = 16,
+      .rope_theta = 10000,
+      SHARED_CONFIG}},
+    {"Qwen2.5-0.5B",
+     {.family = FAMILY_QWEN2,
+      .vocabulary = 151936,
+      .width = 896,
+      .layers = 24,
+      .query_heads = 14,
+      .key_heads = 2,
+      .head_dim = 64,
+      .hidden = 4864,
+      .positions = TOKENS_MAX,
+      .activation = ACT_SWIGLU,
+      .norm = NORM_RMS,
+      .norm_epsilon = 1e-6f,
+      .qkv_bias = true,
+      .rotary_dims = 64,
+      .rope_theta = 1e6f,
+      SHARED_CONFIG}},
+    {"Llama-3.2-1B",
+     {.family = FAMILY_LLAMA,
+      .vocabulary = 128256,
+      .width = 2048,
+      .layers = 16,
+      .query_heads = 32,
+      .key_heads = 8,
+      .head_dim = 64,
+      .hidden = 8192,
+      .positions = TOKENS_MAX,
+      .activation = ACT_SWIGLU,
+      .norm = NORM_RMS,
+      .norm_epsilon = 1e-5f,
+      .rotary_dims = 64,
+      .rope_theta = 5e5f,
+      SHARED_CONFIG}},
+};
+/* With --small. */
+static const ModelConfig TINY = {.family = FAMILY_LLAMA,
+                                 .vocabulary = 97,
+                                 .width = 32,
+                                 .layers = 1,
+                                 .query_heads = 2,
+                                 .key_heads = 1,
+                                 .head_dim = 16,
+                                 .hidden = 48,
+                                 .positions = TOKENS_MAX,
+                                 .activation = ACT_SWIGLU,
+                                 .norm = NORM_RMS,
+                                 .norm_epsilon = 1e-5f,
+                                 .rotary_dims = 16,
+                                 .rope_theta = 1e4f,
+                                 SHARED_CONFIG};
+
+typedef struct Pairs {
+    int32_t *ids;
+    Sequence sequences[PAIRS_MAX][2];
+    Group groups[PAIRS_MAX];
+    int32_t count;
+    double tokens; /* as if nothing were shared */
+} Pairs;
+
+static double normal(uint64_t *random)
+{
+    double u = fabs(draw(random)) + 1e-12, v = fabs(draw(random));
+    return sqrt(-2 * log(u)) * cos(6.283185307179586 * v);
+}
+
+static int32_t length_of(double x, double most)
+{
+    return (int32_t)fmin(fmax(x, 2), most);
+}
+
+/* Fills `rows` executed tokens with pairs; lengths are log-normal around their medians, sigma 0.5
+ * for the prompt and for each answer. */
+static void pairs_fill(Pairs *p, uint64_t *random, int which, int64_t rows, int32_t vocabulary)
+{
+    const double median = LENGTHS[which].median, ratio = LENGTHS[which].ratio;
+    int64_t used = 0, at = 0;
+    p->count = 0, p->tokens = 0;
+    while (p->count < PAIRS_MAX) {
+        int32_t prompt =
+            length_of(median * ratio / (1 + ratio) * exp(0.5 * normal(random)), TOKENS_MAX / 2);
+        int32_t answers[2], own = prompt;
+        for (int i = 0; i < 2; i++) {
+            answers[i] =
+                length_of(median / (1 + ratio) * exp(0.5 * normal(random)), TOKENS_MAX / 2);
+            own += answers[i];
+        }
+        if (used + own > rows) break;
+        int32_t *shared = p->ids + at;
+        for (int i = 0; i < 2; i++) {
+            int32_t *ids = p->ids + at;
+            for (int32_t j = 0; j < prompt + answers[i]; j++) {
+                int32_t word = (int32_t)(fabs(draw(random)) * vocabulary);
+                ids[j] = i && j < prompt ? shared[j] : j == prompt ? i : word;
+            }
+            at += prompt + answers[i];
+            p->tokens += prompt + answers[i];
+            p->sequences[p->count][i] = (Sequence){ids, prompt + answers[i]};
+        }
+        p->groups[p->count] = (Group){p->sequences[p->count], 2};
+        used += own;
+        p->count++;
+    }
+}
+
+static void train_step(Model *model, Batch *batch, Pairs *p, float *scores, float *dscores)
+{
+    Arena arena;
+    Err err;
+    double size;
+    const StepOptions step = {1e-5f, 0.9f, 0.95f, 1e-8f, 0.01f, 1, 1};
+    arena_init(&arena, MiB(1));
+    if (!batch_build(batch, p->groups, p->count, (BatchOptions){true}, &arena, &err) ||
+        !model_forward(model, batch, true, scores, &arena, &err))
+        fail("%s", err.detail);
+    for (int32_t i = 0; i < p->count; i++) {
+        double margin = (double)scores[2 * i] - (double)scores[2 * i + 1];
+        dscores[2 * i] = (float)(-1 / (1 + exp(margin)) / p->count);
+        dscores[2 * i + 1] = -dscores[2 * i];
+    }
+    if (!model_backward(model, batch, dscores, NULL, &arena, &err) ||
+        !model_step(model, &step, &size, &arena, &err))
+        fail("%s", err.detail);
+    arena_release(&arena);
+}
+
+static void lengths_run(const Check *check, Model *model, const char *name, int which, int64_t rows)
+{
+    static Pairs pairs;
+    static float scores[2 * PAIRS_MAX], dscores[2 * PAIRS_MAX];
+    const int steps = check->small ? 1 : STEPS;
+    Batch batch = {0};
+    uint64_t random = 99991;
+    double pairs_done = 0, executed = 0, tokens = 0, begin = 0, flops = 0;
+    pairs.ids = malloc((size_t)rows * 2 * sizeof *pairs.ids);
+    for (int i = -WARM; i < steps; i++) {
+        if (i == 0) begin = now(), flops = model_use(model).flops;
+        pairs_fill(&pairs, &random, which, rows, model_config(model)->vocabulary);
+        train_step(model, &batch, &pairs, scores, dscores);
+        if (i < 0) continue;
+        pairs_done += pairs.count, executed += batch.rows, tokens += pairs.tokens;
+    }
+    double seconds = now() - begin, rate = (model_use(model).flops - flops) / seconds;
+    printf("%-13s %-14s %8.1f pairs/s %9.0f tokens/s (%9.0f with shared prompts counted twice)",
+           name, LENGTHS[which].name, pairs_done / seconds, executed / seconds, tokens / seconds);
+    if (check->peak > 0) printf("  MFU %4.1f %%", 100 * rate / check->peak);
+    printf("  %.1f TFLOP/s  %.1f GiB\n", rate * 1e-12,
+           (double)model_use(model).bytes_peak / (double)GiB(1));
+    free(pairs.ids);
+    batch_free(&batch);
+}
+
+/* As little as possible is computed again: the first level whose memory there is. */
+static void model_run(const Check *check, const char *name, const ModelConfig *config)
+{
+    Arena arena;
+    Err err;
+    ModelOptions options = {.mode = TRAIN_FULL, .heads = 1, .seed = 1, .trim_last_layer = true};
+    Device *device = device_new(check->ops, DTYPE_BF16);
+    int64_t rows = check->small ? ROWS_SMALL : ROWS;
+    const double room = 0.92 * (double)check->ops->memory_free(device);
+    for (; options.recompute < RECOMPUTE_LEVELS - 1; options.recompute++) {
+        ModelPlan plan;
+        if (!model_plan(device, config, &options, rows, rows / 8, &plan)) fail("no memory");
+        if ((double)(plan.weights + plan.optimiser + plan.scratch + plan.activations) < room) break;
+    }
+    arena_init(&arena, KiB(64));
+    Model *model = model_new(device, config, &options, &arena, &err);
+    if (!model) fail("%s", err.detail);
+    printf("%s: %lld tokens a step, recompute %d\n", name, (long long)rows, (int)options.recompute);
+    for (int i = 0; i < (int)LEN(LENGTHS); i++) {
+        if (rows >= ROWS || i == 0) lengths_run(check, model, name, i, rows);
+    }
+    model_free(model);
+    check->ops->close(device);
+    arena_release(&arena);
+}
+
+void check_steps(Check *check)
+{
+    printf("MFU = executed FLOP / (seconds x %.1f TFLOP/s); executed: 2MNK of products, 4d + 10d "
+           "of attention for each query and key it sees\n",
+           check->peak * 1e-12);
+    if (check->small) {
+        model_run(check, "tiny", &TINY);
+        return;
+    }
+    for (size_t i = 0; i < LEN(MODELS); i++) model_run(check, MODELS[i].name, &MODELS[i].config);
+}
