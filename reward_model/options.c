@@ -113,8 +113,8 @@ static const Option options_table[] = {
     {OPTION_COUNT, "batch", AT(batch), FOR_TRAIN, "64", 1, 1 << 20, "N", "prompts in a batch", 0},
     {OPTION_COUNT, "accumulate", AT(accumulate), FOR_TRAIN, "1", 1, 1 << 20, "N",
      "batches in a step", 0},
-    {OPTION_COUNT, "micro-rows", AT(micro_rows), BOTH | FOR_SCORE, "4096", 1, 1 << 24, "N",
-     "tokens computed at once: bounds the memory", 0},
+    {OPTION_COUNT, "micro-rows", AT(micro_rows), BOTH | FOR_SCORE, "0", 0, 1 << 24, "N",
+     "tokens computed at once: bounds the memory; 0: 2048 on a processor, 32768 on a GPU", 0},
     {OPTION_CHOICE, "recompute", AT(recompute), FOR_TRAIN, "auto", 0, 0, "0|1|2|3|auto",
      "what a step computes again instead of keeping: nothing, norms and activations, the MLP too, "
      "whole layers; auto: 1, or more where memory is short",

@@ -12,6 +12,9 @@
 #include "../../server/base/log.h"
 
 enum {
+    /* A processor is as fast with 2,048 tokens at once as with 4,096 (measured), a GPU is not. */
+    MICRO_ROWS_CPU = 2048,
+    MICRO_ROWS_GPU = 32768,
     PATH_BYTES = 4096,
     PIECE_BYTES = 1 << 16,
     UNTOLD_LENGTH = 1024, /* tokens, for a model that does not say how long its rows were */
@@ -71,9 +74,11 @@ int session_misuse(const Session *session, const char *format, ...)
 
 static bool open_device(Session *session)
 {
-    const Options *o = &session->options;
+    Options *o = &session->options;
     session->ops = ops_find(o->device, &session->arena, &session->err);
     if (!session->ops) return false;
+    bool gpu = !strcmp(session->ops->name, "cuda");
+    if (o->micro_rows == 0) o->micro_rows = gpu ? MICRO_ROWS_GPU : MICRO_ROWS_CPU;
     session->dtype = o->dtype == DTYPE_CHOICE_F32    ? DTYPE_F32
                      : o->dtype == DTYPE_CHOICE_BF16 ? DTYPE_BF16
                                                      : ops_best_dtype(session->ops);
