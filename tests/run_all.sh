@@ -143,13 +143,13 @@ run_asan()
     ASAN_OPTIONS+=:check_initialization_order=1:strict_string_checks=1:quarantine_size_mb=16
     export UBSAN_OPTIONS=log_path=$reports:halt_on_error=1:exitcode=99:print_stacktrace=1
     export AILERON_BINARY=$PWD/build/asan/aileron
-    export OMP_NUM_THREADS=2 AILERON_RM_BINARY=$PWD/build/asan/aileron-rm
+    export OMP_NUM_THREADS=2 AILERON_RM_BINARY=$PWD/build/asan/aileron-rm CK_TIMEOUT_MULTIPLIER=5
     MODE=asan
     run_folder unit
     run_folder model
     run_folder api
     MODE=release
-    unset ASAN_OPTIONS UBSAN_OPTIONS AILERON_BINARY AILERON_RM_BINARY
+    unset ASAN_OPTIONS UBSAN_OPTIONS AILERON_BINARY AILERON_RM_BINARY CK_TIMEOUT_MULTIPLIER
     # (a test that asks for more memory than there is leaves warnings, which are no report)
     local found
     found=$(grep -lE 'ERROR: |runtime error: ' "$reports".* 2>/dev/null)
