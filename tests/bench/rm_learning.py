@@ -10,8 +10,8 @@ import shutil
 import tempfile
 import pathlib
 
+import rm_data  # which also says where rm is
 import rm
-import rm_data
 
 HELD_OUT = 20  # of 100
 LENGTH = 512
