@@ -16,7 +16,9 @@ spilled=$(awk '/Compiling entry function/ {name = $0; sub(/.*function ./, "", na
 echo "$(grep -c 'Compiling entry function' build/ptxas/*.txt | awk -F: '{n += $2} END {print n}')" \
     "kernels, none spills"
 
-command -v cuobjdump >/dev/null || { echo "there is no cuobjdump to look for HMMA with"; exit 0; }
+for tool in cuobjdump nvdisasm; do
+    command -v $tool >/dev/null || { echo "no HMMA looked for: there is no $tool"; exit 0; }
+done
 for file in forward keys backward; do
     object=build/cuda/cuda_attention_$file.o
     [ -e $object ] || continue
