@@ -181,7 +181,7 @@ static bool take(void *context, const SourceLine *line, const Example *example,
         return err_set(err, arena, ERR_unavailable, NULL, "out of memory for a batch");
     if (!pack_add_row(&e->pack, &row, arena, err)) return false;
     bool full =
-        e->pack.packed_rows >= e->session.options.micro_rows || e->batch.used > BATCH_ARENA_MAX / 2;
+        e->pack.packed_rows >= e->session.micro_rows || e->batch.used > BATCH_ARENA_MAX / 2;
     return !full || score_waiting(e, arena, err);
 }
 

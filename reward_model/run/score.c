@@ -272,7 +272,7 @@ static int run(Scoring *s)
                          .combine = (PackCombine)o->combine,
                          .lambda = o->lambda,
                          .share = o->share,
-                         .micro_rows = o->micro_rows};
+                         .micro_rows = session->micro_rows};
     if (!score_stream(s)) return session_fail(session);
     if (s->refused && !o->quiet)
         fprintf(stderr, "aileron-rm: %lld lines could not be scored: see their \"error\"\n",

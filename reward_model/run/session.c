@@ -74,11 +74,11 @@ int session_misuse(const Session *session, const char *format, ...)
 
 static bool open_device(Session *session)
 {
-    Options *o = &session->options;
+    const Options *o = &session->options;
     session->ops = ops_find(o->device, &session->arena, &session->err);
     if (!session->ops) return false;
     bool gpu = !strcmp(session->ops->name, "cuda");
-    if (o->micro_rows == 0) o->micro_rows = gpu ? MICRO_ROWS_GPU : MICRO_ROWS_CPU;
+    session->micro_rows = o->micro_rows ? o->micro_rows : gpu ? MICRO_ROWS_GPU : MICRO_ROWS_CPU;
     session->dtype = o->dtype == DTYPE_CHOICE_F32    ? DTYPE_F32
                      : o->dtype == DTYPE_CHOICE_BF16 ? DTYPE_BF16
                                                      : ops_best_dtype(session->ops);

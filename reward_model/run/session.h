@@ -30,6 +30,7 @@ typedef struct Session {
     const Ops *ops;
     Device *device;
     Dtype dtype;
+    int64_t micro_rows; /* of the options, or what suits the device */
     bool hub_opened;
     Hub hub;
     Model *model;

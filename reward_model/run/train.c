@@ -174,7 +174,7 @@ static bool open_features(Training *training)
                                .stores = {training->dataset.train, training->dataset.heldout},
                                .model = s->model,
                                .rules = &training->rules,
-                               .micro_rows = o->micro_rows,
+                               .micro_rows = s->micro_rows,
                                .quiet = o->quiet,
                                .stop = &session_interrupted};
     training->features = features_open(&options, &s->arena, &s->err);
@@ -241,7 +241,7 @@ static bool open_feed(Training *training)
     Session *s = &training->session;
     const FeedOptions options = {.store = training->dataset.train,
                                  .rules = &training->rules,
-                                 .micro_rows = s->options.micro_rows,
+                                 .micro_rows = s->micro_rows,
                                  .elements_a_step = training->elements_a_step,
                                  .steps_an_epoch = training->steps_an_epoch,
                                  .step = training->state.step,

@@ -78,7 +78,7 @@ static bool visit_all(Training *training, int64_t limit, Evaluation *e)
             return err_set(&s->err, &training->scratch, ERR_unavailable, NULL, "interrupted");
         int64_t element = limit ? store_shuffled(i, all, 0) : i;
         if (!pack_add(pack, from, element, &training->scratch, &s->err)) return false;
-        if (pack->packed_rows < s->options.micro_rows && i + 1 < count) continue;
+        if (pack->packed_rows < s->micro_rows && i + 1 < count) continue;
         if (!visit_pack(training, e)) return false;
         pack_clear(pack);
     }

@@ -75,7 +75,7 @@ static bool fits(const Fit *fit, const ModelPlan *plan)
 static bool find_micro_rows(Training *training, ModelOptions options, const LargestPack *largest,
                             const Fit *fit, int64_t *found)
 {
-    int64_t below = 0, above = training->session.options.micro_rows;
+    int64_t below = 0, above = training->session.micro_rows;
     options.recompute = LARGEST_LEVEL;
     while (above - below > 1) {
         ModelPlan plan;
@@ -104,7 +104,7 @@ static bool refuse(Training *training, ModelOptions options, const LargestPack *
     other.mode = TRAIN_LORA;
     other.recompute = LARGEST_LEVEL;
     if (!find_micro_rows(training, options, largest, fit, &micro_rows) ||
-        !plan_at(training, other, largest, s->options.micro_rows, &lora))
+        !plan_at(training, other, largest, s->micro_rows, &lora))
         return false;
     Str rows = STR(""), mode = STR("");
     if (fits(fit, &plans[LARGEST_LEVEL]))
@@ -120,7 +120,7 @@ static bool refuse(Training *training, ModelOptions options, const LargestPack *
                    "--max-length %d) %.2f, %.2f, %.2f or %.2f GiB at --recompute 0, 1, 2 or 3, and "
                    "%.2f GiB are free on the device%s%s",
                    gib(plans->weights), gib(plans->optimiser), gib(plans->scratch),
-                   (long long)fit->rows, (long long)s->options.micro_rows, s->tokens.max_length,
+                   (long long)fit->rows, (long long)s->micro_rows, s->tokens.max_length,
                    gib(plans[0].activations), gib(plans[1].activations), gib(plans[2].activations),
                    gib(plans[3].activations), gib(fit->limit), rows.ptr ? rows.ptr : "",
                    mode.ptr ? mode.ptr : "");
@@ -136,10 +136,10 @@ bool train_choose_recompute(Training *training, ModelOptions *options)
     if (strcmp(s->ops->name, "cuda") != 0) /* processes on the same memory */
         fit.limit /= (size_t)training->sharing;
     if (!measure_elements(training, &largest)) return false;
-    fit.rows = rows_at_most(training, &largest, s->options.micro_rows);
+    fit.rows = rows_at_most(training, &largest, s->micro_rows);
     for (int32_t level = 0; level < RECOMPUTE_LEVELS; level++) {
         options->recompute = level;
-        if (!plan_at(training, *options, &largest, s->options.micro_rows, &fit.plans[level]))
+        if (!plan_at(training, *options, &largest, s->micro_rows, &fit.plans[level]))
             return false;
     }
     int from = wanted == RECOMPUTE_CHOICE_AUTO ? TRAIN_RECOMPUTE_FIRST : wanted;
