@@ -31,7 +31,18 @@ sanitizer()
         echo "== $1: skipped, there is no compute-sanitizer"
         return
     fi
-    part 80 "$1" "$tool" --tool "$1" --error-exitcode 9 --print-limit 20 $CHECK --small ops
+    part 50 "$1" "$tool" --tool "$1" --error-exitcode 9 --print-limit 20 $CHECK --small ops
+}
+
+# baseline SECONDS NAME FILE OPTION...: what PyTorch does; without torch it says so, and no failure
+baseline()
+{
+    local seconds=$1 name=$2 file=$3
+    shift 3
+    command -v python3 >/dev/null || { echo "== $name: skipped, there is no python3"; return; }
+    echo "== $name"
+    timeout $((seconds + 10)) python3 tests/bench/"$file" --limit-s "$seconds" "$@" 2>&1 |
+        tee -a build/gpu/baselines.jsonl | tail -3
 }
 
 make --no-print-directory -s cuda-said
@@ -55,11 +66,18 @@ fi
 [ $found = 0 ] || { echo "$said"; exit 1; }
 SANITIZER=$(PATH=$PATH:/usr/local/cuda/bin command -v compute-sanitizer)
 
-part 100 "ops against the CPU" $CHECK ops
-part 60 "training against the CPU" $CHECK train
+part 60 "ops against the CPU" $CHECK ops
+part 40 "training against the CPU" $CHECK train
 sanitizer memcheck
 sanitizer racecheck
-part 80 "kernels against the clock" $CHECK speed
-part 180 "training steps" $CHECK steps
+part 50 "kernels against the clock" $CHECK speed
+# (with no more than the build made: what others do on the same lengths, where torch is there)
+CASE="--shape qwen2.5-0.5b --lengths hh"
+: >build/gpu/baselines.jsonl
+baseline 30 "A, TRL's defaults" baseline_hf.py $CASE
+baseline 70 "B, tuned" baseline_hf.py --tuned $CASE
+baseline 100 "C, packed" baseline_packed.py $CASE
+part 90 "training steps" bash -o pipefail -c "$CHECK steps | tee build/gpu/steps.txt"
+command -v python3 >/dev/null && python3 tests/bench/gpu_table.py build/gpu
 [ $status = 0 ] && echo "gpu-check: all is well" || echo "gpu-check: FAILED"
 exit $status

@@ -8,21 +8,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "check.h"
+#include "lengths.h"
 
 enum { ROWS = 32768, ROWS_SMALL = 1024, STEPS = 6, WARM = 2, PAIRS_MAX = 4096, TOKENS_MAX = 2048 };
-
-/* Medians of prompt with answer, and prompt : answer. */
-static const struct {
-    const char *name;
-    double median, ratio;
-} LENGTHS[] = {{"HH", 186, 2.15}, {"UltraFeedback", 409, 0.42}, {"TL;DR", 416, 11.1}};
 
 #define SHARED_CONFIG .initializer_range = 0.02f, .pad_id = -1, .bos_id = -1, .eos_id = -1
 static const struct {
     const char *name;
     ModelConfig config;
 } MODELS[] = {
-    {"Pythia-160M",
+    {"pythia-160m",
      {.family = FAMILY_NEOX,
       .vocabulary = 50304,
       .width = 768,
@@ -42,7 +37,7 @@ static const struct {
       .rotary_dims = 16,
       .rope_theta = 10000,
       SHARED_CONFIG}},
-    {"Qwen2.5-0.5B",
+    {"qwen2.5-0.5b",
      {.family = FAMILY_QWEN2,
       .vocabulary = 151936,
       .width = 896,
@@ -59,7 +54,7 @@ static const struct {
       .rotary_dims = 64,
       .rope_theta = 1e6f,
       SHARED_CONFIG}},
-    {"Llama-3.2-1B",
+    {"llama-3.2-1b",
      {.family = FAMILY_LLAMA,
       .vocabulary = 128256,
       .width = 2048,
@@ -101,33 +96,16 @@ typedef struct Pairs {
     double tokens; /* as if nothing were shared */
 } Pairs;
 
-static double normal(uint64_t *random)
+/* Fills `rows` executed tokens with pairs of the lengths that the baselines draw, too. */
+static void pairs_fill(Pairs *p, uint64_t *lengths, uint64_t *random, const LengthsKind *kind,
+                       int64_t rows, int32_t vocabulary)
 {
-    double u = fabs(draw(random)) + 1e-12, v = fabs(draw(random));
-    return sqrt(-2 * log(u)) * cos(6.283185307179586 * v);
-}
-
-static int32_t length_of(double x, double most)
-{
-    return (int32_t)fmin(fmax(x, 2), most);
-}
-
-/* Fills `rows` executed tokens with pairs; lengths are log-normal around their medians, sigma 0.5
- * for the prompt and for each answer. */
-static void pairs_fill(Pairs *p, uint64_t *random, int which, int64_t rows, int32_t vocabulary)
-{
-    const double median = LENGTHS[which].median, ratio = LENGTHS[which].ratio;
     int64_t used = 0, at = 0;
     p->count = 0, p->tokens = 0;
     while (p->count < PAIRS_MAX) {
-        int32_t prompt =
-            length_of(median * ratio / (1 + ratio) * exp(0.5 * normal(random)), TOKENS_MAX / 2);
-        int32_t answers[2], own = prompt;
-        for (int i = 0; i < 2; i++) {
-            answers[i] =
-                length_of(median / (1 + ratio) * exp(0.5 * normal(random)), TOKENS_MAX / 2);
-            own += answers[i];
-        }
+        const PairLengths drawn = lengths_next(kind, lengths);
+        const int32_t prompt = drawn.prompt, answers[2] = {drawn.chosen, drawn.rejected};
+        const int32_t own = prompt + answers[0] + answers[1];
         if (used + own > rows) break;
         int32_t *shared = p->ids + at;
         for (int i = 0; i < 2; i++) {
@@ -167,25 +145,26 @@ static void train_step(Model *model, Batch *batch, Pairs *p, float *scores, floa
     arena_release(&arena);
 }
 
-static void lengths_run(const Check *check, Model *model, const char *name, int which, int64_t rows)
+static void lengths_run(const Check *check, Model *model, const char *name,
+                        const LengthsKind *kind, int64_t rows)
 {
     static Pairs pairs;
     static float scores[2 * PAIRS_MAX], dscores[2 * PAIRS_MAX];
     const int steps = check->small ? 1 : STEPS;
     Batch batch = {0};
-    uint64_t random = 99991;
+    uint64_t random = 99991, lengths = kind->seed;
     double pairs_done = 0, executed = 0, tokens = 0, begin = 0, flops = 0;
     pairs.ids = malloc((size_t)rows * 2 * sizeof *pairs.ids);
     for (int i = -WARM; i < steps; i++) {
         if (i == 0) begin = now(), flops = model_use(model).flops;
-        pairs_fill(&pairs, &random, which, rows, model_config(model)->vocabulary);
+        pairs_fill(&pairs, &lengths, &random, kind, rows, model_config(model)->vocabulary);
         train_step(model, &batch, &pairs, scores, dscores);
         if (i < 0) continue;
         pairs_done += pairs.count, executed += batch.rows, tokens += pairs.tokens;
     }
     double seconds = now() - begin, rate = (model_use(model).flops - flops) / seconds;
     printf("%-13s %-14s %8.1f pairs/s %9.0f tokens/s (%9.0f with shared prompts counted twice)",
-           name, LENGTHS[which].name, pairs_done / seconds, executed / seconds, tokens / seconds);
+           name, kind->name, pairs_done / seconds, executed / seconds, tokens / seconds);
     if (check->peak > 0) printf("  MFU %4.1f %%", 100 * rate / check->peak);
     printf("  %.1f TFLOP/s  %.1f GiB\n", rate * 1e-12,
            (double)model_use(model).bytes_peak / (double)GiB(1));
@@ -211,8 +190,8 @@ static void model_run(const Check *check, const char *name, const ModelConfig *c
     Model *model = model_new(device, config, &options, &arena, &err);
     if (!model) fail("%s", err.detail);
     printf("%s: %lld tokens a step, recompute %d\n", name, (long long)rows, (int)options.recompute);
-    for (int i = 0; i < (int)LEN(LENGTHS); i++) {
-        if (rows >= ROWS || i == 0) lengths_run(check, model, name, i, rows);
+    for (size_t i = 0; i < LEN(LENGTHS_KINDS); i++) {
+        if (rows >= ROWS || i == 0) lengths_run(check, model, name, &LENGTHS_KINDS[i], rows);
     }
     model_free(model);
     check->ops->close(device);
