@@ -147,7 +147,7 @@ static void chat_whole(Exchange *x)
 }
 
 #define CHAT_SHAPE                                                                                 \
-    .content_type = "text/event-stream", .begin = chat_begin, .event = chat_event,                 \
+    .reads = true, .content_type = "text/event-stream", .begin = chat_begin, .event = chat_event,  \
     .tail = chat_tail, .lost = chat_lost, .whole = chat_whole
 
 static const ExchangeShape chat_shape = {.surface = "chat", CHAT_SHAPE};

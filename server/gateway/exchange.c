@@ -7,7 +7,7 @@
 #include "../base/clock.h"
 #include "../base/metrics.h"
 
-enum { GONE_SETTLE_US = 500000 };
+enum { GONE_SETTLE_US = 500000, HEARD_BYTES = 4096 };
 
 /* ---- the end ---- */
 
@@ -22,6 +22,7 @@ void exchange_end(Exchange *x)
     buf_release(&x->text_out);
     buf_release(&x->body_in);
     buf_release(&x->out);
+    buf_release(&x->heard);
     if (x->sse_open) sse_release(&x->sse);
     free(x);
     req_release(req);
@@ -80,9 +81,45 @@ static void call_drop(Exchange *x)
     x->demo = NULL;
 }
 
+static void read_event(Exchange *x, Str data)
+{
+    if (!collect_chunk(&x->collect, data, &x->req->arena)) x->broken = true;
+}
+
+static void read_heard(Exchange *x)
+{
+    Str rest = buf_str(&x->heard);
+    while (rest.len > 0) {
+        size_t length = strnlen(rest.ptr, rest.len);
+        read_event(x, (Str){rest.ptr, length});
+        rest = str_skip(rest, length + 1);
+    }
+    buf_clear(&x->heard);
+}
+
+/* What goes on untouched goes on first: the first words wait for nobody to read them. */
+static void hear_event(Exchange *x, Str data)
+{
+    bool fits = x->heard.len + data.len < HEARD_BYTES && memchr(data.ptr, '\0', data.len) == NULL;
+    if (!fits) read_heard(x);
+    if (!fits || x->shape->reads) {
+        read_event(x, data);
+    } else {
+        buf_put_str(&x->heard, data);
+        buf_put_char(&x->heard, '\0');
+        if (!buf_ok(&x->heard)) x->broken = true;
+    }
+}
+
+static void record_stream(Exchange *x)
+{
+    read_heard(x);
+    exchange_record(x);
+}
+
 static void record_late(void *context)
 {
-    exchange_record(context);
+    record_stream(context);
 }
 
 /* Who gives up often asks again at once, and that request may be recorded in the same moment:
@@ -91,7 +128,7 @@ static void record_late(void *context)
 static void record_gone(Exchange *x)
 {
     if (strcmp(x->shape->surface, "gateway") != 0) {
-        exchange_record(x);
+        record_stream(x);
         return;
     }
     timer_set(&x->gateway->timers, &x->late_timer, clock_monotonic_us() + GONE_SETTLE_US,
@@ -134,6 +171,7 @@ static void stream_begin(Exchange *x)
     x->sse_open = true;
     exchange_name(x);
     buf_init(&x->out, REPLY_BYTES_MAX);
+    buf_init(&x->heard, 2 * HEARD_BYTES);
     const char *type = x->content_type.len > 0 ? x->content_type.ptr : "text/event-stream";
     if (x->shape->begin != NULL) x->shape->begin(x, &x->out);
     reply_stream(x->req, x->shape->content_type != NULL ? x->shape->content_type : type, &stream);
@@ -167,7 +205,7 @@ static void on_event(void *context, Str raw, Str data)
         x->held = arena_copy(&x->req->arena, raw);
         return;
     }
-    if (data.ptr != NULL && !collect_chunk(&x->collect, data, &x->req->arena)) x->broken = true;
+    if (data.ptr != NULL) hear_event(x, data);
     x->shape->event(x, raw, data, &x->out);
 }
 
@@ -231,7 +269,7 @@ static void on_done(void *context, UpstreamOutcome outcome, const char *why)
         sse_end(&x->sse, on_event, x);
         if (outcome != UPSTREAM_COMPLETE) x->broken = true;
         if (!x->client_gone) req_stream_wake(x->req);
-        exchange_record(x);
+        record_stream(x);
     }
 }
 

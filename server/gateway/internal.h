@@ -47,7 +47,7 @@ typedef struct Exchange Exchange;
 /* How what comes from upstream is passed on; a surface has one. */
 typedef struct ExchangeShape {
     const char *surface;      /* gateway | chat | arena */
-    bool blind;               /* nobody is told which model answered, nor what tells it */
+    bool blind, reads; /* nobody is told which model answers; `event` needs what was collected */
     const char *content_type; /* of a stream; NULL: as the model server says */
     void (*begin)(Exchange *exchange, Buf *out); /* what a stream begins with; NULL: nothing */
     /* A complete event of the stream (data.ptr NULL: none in it) appended to out as the client gets
@@ -98,7 +98,8 @@ struct Exchange {
     Collect collect;
     Buf body_in; /* a whole answer, or an error's body */
     Sse sse;
-    Buf out;  /* for the client */
+    Buf out;   /* for the client */
+    Buf heard; /* data of events that are passed on and not read yet; each with a NUL behind it */
     Str held; /* the end marker as received */
     bool sse_open, passing, ended, client_gone, paused, broken;
     View view; /* chat, arena: what the page has of it */

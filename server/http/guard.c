@@ -63,7 +63,8 @@ bool guard_collect(Req *req, const char *method, const char *version)
         req->path = p->facts.path;
         return true;
     }
-    req->path = STR("/");
+    /* what was sent is not to be trusted, but says in which shape the error is understood */
+    req->path = str_starts(head.target, "/openai/") ? STR("/openai/") : STR("/");
     p->close = true;
     reply_error(req, &err);
     return false;

@@ -191,6 +191,9 @@ def test_one_model_is_looked_up(gate, models):
     for name in ("mine", "owner/name"):
         model = client.raw("GET", f"/openai/v1/models/{name}").expect(200).json()
         assert model["id"] == name and model["object"] == "model"
+    for path in ("mi%2Fne", "%15"):
+        refused = client.raw("GET", f"/openai/v1/models/{path}").expect(400)
+        assert "message" in refused.json()["error"]
     missing = client.raw("GET", "/openai/v1/models/other").expect(404).json()
     assert missing["error"]["param"] == "/model" and "other" in missing["error"]["message"]
 
