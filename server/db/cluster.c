@@ -132,6 +132,9 @@ static bool make_url(Cluster *cluster)
     return cluster->url != NULL;
 }
 
+#define WAL_SEGMENTS_AHEAD "8" /* of 16 MiB */
+static const uint64_t WAL_DISK_LEAST = GiB(2);
+
 /* A new cluster has one segment of WAL, and whoever commits into the next one waits until its 16
  * MiB have been written out: one answer in a hundred came 15 ms later for it, measured. So the
  * first ones are made now and, used up and recycled by a checkpoint, lie ready; later checkpoints
@@ -141,10 +144,11 @@ static void prepare_wal(const Cluster *cluster, DbClient *client)
     struct statvfs disk;
     Arena arena;
     Err err = {0};
-    if (statvfs(cluster->data_dir, &disk) != 0 || disk.f_bavail * disk.f_frsize < GiB(2)) return;
+    if (statvfs(cluster->data_dir, &disk) != 0 || disk.f_bavail * disk.f_frsize < WAL_DISK_LEAST)
+        return;
     arena_init(&arena, KiB(16));
     if (!db_client_script(client,
-                          "do $$ begin for i in 1 .. 8 loop "
+                          "do $$ begin for i in 1 .. " WAL_SEGMENTS_AHEAD " loop "
                           "perform pg_logical_emit_message(false, 'aileron', ''); "
                           "perform pg_switch_wal(); end loop; end $$",
                           &arena, &err) ||

@@ -47,7 +47,7 @@ typedef struct Exchange Exchange;
 /* How what comes from upstream is passed on; a surface has one. */
 typedef struct ExchangeShape {
     const char *surface;      /* gateway | chat | arena */
-    bool blind, reads; /* nobody is told which model answers; `event` needs what was collected */
+    bool blind, reads; /* no model is named, nor what tells it; `event` needs what is collected */
     const char *content_type; /* of a stream; NULL: as the model server says */
     void (*begin)(Exchange *exchange, Buf *out); /* what a stream begins with; NULL: nothing */
     /* A complete event of the stream (data.ptr NULL: none in it) appended to out as the client gets
