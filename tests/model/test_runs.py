@@ -296,6 +296,7 @@ def test_what_is_computed_again_changes_no_byte(data, trained, tmp_path):
         assert weights(out) == weights(trained)
 
 
+@pytest.mark.skipif("asan" in str(rm.BINARY), reason="a sanitizer needs its own address space")
 def test_a_run_that_does_not_fit_is_refused_with_numbers(data, tmp_path):
     """100 long prompts at once do not fit in an address space of 400 MB; what the message offers
     takes no more than it said was free (oneDNN's address space is much more than it uses)."""
