@@ -6,8 +6,8 @@
 
 comma := ,
 NN_SOURCES := $(wildcard reward_model/nn/*.c) server/base/arena.c server/base/err.c
-CUDA_SOURCES := $(wildcard reward_model/nn/cuda_*.cu)
-CUDA_HEADERS := $(wildcard reward_model/nn/cuda*.h) reward_model/nn/ops.h
+CUDA_SOURCES := $(wildcard reward_model/nn/cuda/*.cu)
+CUDA_HEADERS := $(wildcard reward_model/nn/cuda/*.h) reward_model/nn/ops.h reward_model/nn/choices.h
 
 # ---- for a GPU ----
 
@@ -27,7 +27,7 @@ CUDA_MISSING := $(strip $(if $(filter no,$(CUDA)),CUDA=no says so,$(if $(NVCC),$
 	$(CUDA_LT_HEADER),,cublasLt.h) $(if $(CUDA_LT),,libcublasLt.so) $(if \
 	$(CUDA_RUNTIME),,libcudart),nvcc)))
 # (the sanitizers and the driver's memory do not go together)
-CUDA_BUILT := $(if $(CUDA_MISSING),,$(patsubst reward_model/nn/%.cu,build/cuda/%.o,$(CUDA_SOURCES)))
+CUDA_BUILT := $(if $(CUDA_MISSING),,$(patsubst reward_model/nn/cuda/%.cu,build/cuda/%.o,$(CUDA_SOURCES)))
 CUDA_OBJECTS := $(if $(filter release,$(MODE)),$(CUDA_BUILT))
 CUDA_LINK := $(if $(CUDA_BUILT),$(CUDA_LT) -Wl$(comma)-rpath$(comma)$(dir $(CUDA_LT)) \
 	$(CUDA_RUNTIME) -Wl$(comma)-rpath$(comma)$(dir $(CUDA_RUNTIME)) -ldl -lrt -lpthread)
@@ -38,14 +38,14 @@ NVCC_FLAGS := -std=c++17 -O3 -lineinfo $(CUDA_TARGETS) -Xptxas -v \
 	$(if $(CI)$(WERROR),-Werror all-warnings) $(addprefix -I,$(dir $(CUDA_LT_HEADER)))
 
 # What ptxas says of registers and spills stays in build/ptxas/.
-build/cuda/%.o: reward_model/nn/%.cu $(CUDA_HEADERS) reward_model/cuda.mk
+build/cuda/%.o: reward_model/nn/cuda/%.cu $(CUDA_HEADERS) reward_model/cuda.mk
 	@mkdir -p $(@D) build/ptxas
 	$(NVCC) $(NVCC_FLAGS) -c -o $@ $< 2> build/ptxas/$*.txt || { cat build/ptxas/$*.txt; exit 1; }
 	@grep -E 'warning|error' build/ptxas/$*.txt || true
 
 .PHONY: cuda-said cuda-kernels emulated-tests
-cuda-kernels: $(patsubst reward_model/nn/%.cu,build/cuda/%.o,$(filter-out \
-	$(if $(CUDA_LT_HEADER),,%/cuda_product.cu),$(CUDA_SOURCES)))
+cuda-kernels: $(patsubst reward_model/nn/cuda/%.cu,build/cuda/%.o,$(filter-out \
+	$(if $(CUDA_LT_HEADER),,%/product.cu),$(CUDA_SOURCES)))
 cuda-said:
 	@echo "cuda: $(if $(CUDA_MISSING),not in this build; missing: $(CUDA_MISSING),in this build\
 	($(NVCC)$(comma) $(CUDA_LT)))"
@@ -55,7 +55,7 @@ cuda-said:
 EMULATED := build/emulated
 EMULATED_FLAGS := -g -O2 -fopenmp -fsanitize=address,undefined -fno-sanitize-recover=undefined \
 	-fno-omit-frame-pointer
-EMULATED_OBJECTS := $(patsubst %,$(EMULATED)/%.o,$(filter-out %/cuda_product.cu,$(CUDA_SOURCES)) \
+EMULATED_OBJECTS := $(patsubst %,$(EMULATED)/%.o,$(filter-out %/product.cu,$(CUDA_SOURCES)) \
 	$(wildcard tests/cuda/*.cpp)) $(NN_SOURCES:%.c=$(EMULATED)/%.o)
 EMULATED_TESTS := $(addprefix $(EMULATED)/tests/model/,test_ops test_ops_shapes test_ops_attention \
 	test_model)

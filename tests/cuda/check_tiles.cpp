@@ -1,6 +1,6 @@
 /* check_tiles.cpp - goes over the tiles of an attention plan as the kernels do, and counts. */
 #include "emulate.h"
-#include "../../reward_model/nn/cuda_attention.h"
+#include "../../reward_model/nn/cuda/attention.h"
 
 /* Visits of each pair (row of a tile) to each key row. */
 typedef struct Visits {

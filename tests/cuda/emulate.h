@@ -324,7 +324,7 @@ static inline unsigned atomicAdd(unsigned *to, unsigned by)
 
 /* ---- launches ---- */
 
-#include "../../reward_model/nn/cuda.h"
+#include "../../reward_model/nn/cuda/cuda.h"
 
 /* Calls `thread` once for every thread of the grid; a launch that no GPU takes is kept. */
 void emulated_launch(CudaDevice *cuda, CudaPlace place, CudaGrid grid, void (*thread)(void *call),

@@ -1,9 +1,9 @@
-/* emulate_instructions.h - the functions of nn/cuda_instructions.h for emulate.h: bf16, and the
+/* emulate_instructions.h - the functions of nn/cuda/instructions.h for emulate.h: bf16, and the
  * tensor cores' products, matrix loads and late copies, with the layouts of the PTX ISA. */
 #ifndef AILERON_TESTS_CUDA_EMULATE_INSTRUCTIONS_H
 #define AILERON_TESTS_CUDA_EMULATE_INSTRUCTIONS_H
 
-#include "../../reward_model/nn/cuda_instructions.h"
+#include "../../reward_model/nn/cuda/instructions.h"
 
 static inline float to_float(float x)
 {

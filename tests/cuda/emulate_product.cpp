@@ -1,8 +1,8 @@
-/* emulate_product.cpp - stands for nn/cuda_product.cu where there is no cuBLASLt: loops for what
+/* emulate_product.cpp - stands for nn/cuda/product.cu where there is no cuBLASLt: loops for what
  * that would take, which leaves odd shapes, mixed dtypes and biases to the backend's own kernels.
  */
 #include "emulate.h"
-#include "../../reward_model/nn/cuda_product.h"
+#include "../../reward_model/nn/cuda/product.h"
 
 enum { TAKEN = 4 }; /* lengths of rows are multiples of */
 

@@ -20,7 +20,7 @@ for tool in cuobjdump nvdisasm; do
     command -v $tool >/dev/null || { echo "no HMMA looked for: there is no $tool"; exit 0; }
 done
 for file in forward keys backward; do
-    object=build/cuda/cuda_attention_$file.o
+    object=build/cuda/attention_$file.o
     [ -e $object ] || continue
     count=$(cuobjdump -sass $object | grep -c HMMA)
     [ "$count" -gt 0 ] || { echo "$object has no HMMA"; exit 1; }

@@ -1,13 +1,13 @@
-/* cuda_embed.cu - words and places into rows, and the gradients back into the tables.
+/* embed.cu - words and places into rows, and the gradients back into the tables.
  *
- * Backward, rows are sorted by id (cuda_sort.cu; equal ids keep their order) and summed by pieces
+ * Backward, rows are sorted by id (sort.cu; equal ids keep their order) and summed by pieces
  * of 64 sorted rows: a run of one id that lies within a piece is added to the table at once; of a
  * run that goes on into the next piece, each piece leaves its part, and a second kernel adds the
  * parts in order. A word with 20,000 rows is thus spread over 312 pieces, and every sum has one
  * order whatever the hardware does. */
 #include <assert.h>
-#include "cuda_ops.h"
-#include "cuda_sort.h"
+#include "table.h"
+#include "sort.h"
 
 /* ---- forward ---- */
 

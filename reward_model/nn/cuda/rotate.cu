@@ -1,7 +1,7 @@
-/* cuda_rotate.cu - rotary positions, in place. */
+/* rotate.cu - rotary positions, in place. */
 #include <assert.h>
-#include "cuda_grid.h"
-#include "cuda_ops.h"
+#include "grid.h"
+#include "table.h"
 
 template <typename T> struct Turn {
     Rows<T> x;

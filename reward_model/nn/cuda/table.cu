@@ -1,4 +1,4 @@
-/* cuda_table.cu - the table of the backend "cuda". */
+/* table.cu - the table of the backend "cuda". */
 #include "cuda.h"
 
 extern "C" const Ops cuda_ops = {

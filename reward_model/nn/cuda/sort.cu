@@ -1,10 +1,10 @@
-/* cuda_sort.cu - a radix sort of int32 keys, lowest digit first, which keeps equal keys in order.
+/* sort.cu - a radix sort of int32 keys, lowest digit first, which keeps equal keys in order.
  *
  * Four passes over digits of 8 bits; each counts the digits of every tile, sums the counts up (by
  * digit, then by tile) and moves the keys. In a tile each thread has a run of neighbouring keys
  * and counters of its own, so nothing depends on who comes first. 65,536 keys are 32 tiles: a few
  * microseconds a pass beside the hundreds that the summed rows take. */
-#include "cuda_sort.h"
+#include "sort.h"
 
 enum {
     DIGIT_BITS = 8,

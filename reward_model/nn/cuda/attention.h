@@ -1,4 +1,4 @@
-/* cuda_attention.h - what the attention kernels share: tiles, who sees what, where a plan lies.
+/* attention.h - what the attention kernels share: tiles, who sees what, where a plan lies.
  *
  * Queries are numbered n = 0, 1, … in the order of a plan's spans. The query heads that share a key
  * head are rows of one tile: row p = n · group + g (a "pair") is query n's head g of the group. So
@@ -13,7 +13,7 @@
 #ifndef AILERON_RM_CUDA_ATTENTION_H
 #define AILERON_RM_CUDA_ATTENTION_H
 
-#include "cuda_vector.h"
+#include "vector.h"
 
 enum {
     ATTENTION_GROUP_MAX = 128, /* query heads to a key head in the tiled kernels */
@@ -42,7 +42,7 @@ struct KeyTile {
     int32_t begin, end; /* pairs */
 };
 
-/* ---- cuda_attention_plan.cu ---- */
+/* ---- attention_plan.cu ---- */
 
 /* The tiles of a plan, longest first. `tiles` has room for query_tiles_most or key_tiles_count. */
 int64_t query_tiles_most(const AttentionPlan *plan, int group, int rows);
@@ -99,7 +99,7 @@ static inline AttentionArgs<T> attention_args(const Heads *heads, const Attentio
  * fit. `tensors` ends with data NULL. */
 bool attention_is_tiled(const CudaDevice *cuda, const Heads *heads, const Tensor *tensors);
 
-/* ---- cuda_attention_backward.cu, cuda_attention_keys.cu ---- */
+/* ---- attention_backward.cu, attention_keys.cu ---- */
 
 /* Fills a->stats, in scratch memory; false: a failure is kept. For bf16 and Any. */
 template <typename T>
@@ -108,7 +108,7 @@ bool attention_stats_run(CudaDevice *cuda, AttentionArgs<T> *a, CudaPlace place)
 void attention_by_keys_run(CudaDevice *cuda, const AttentionPlan *plan,
                            const AttentionArgs<bf16> &a);
 
-/* ---- cuda_attention_plain.cu: any dtype, stride and head size; a warp for each row ---- */
+/* ---- attention_plain.cu: any dtype, stride and head size; a warp for each row ---- */
 
 void attention_plain(CudaDevice *cuda, const AttentionPlan *plan, const Heads *heads, Tensor out,
                      float *lse, Tensor q, Tensor k, Tensor v);

@@ -1,4 +1,4 @@
-/* cuda_vector.h - elements of rows between memory and registers, eight at a time ("a packet").
+/* vector.h - elements of rows between memory and registers, eight at a time ("a packet").
  *
  * A packet of bf16 is one access of 16 bytes and one of float two; a warp thus reads or writes 512
  * or 1024 bytes that lie together. Kernels are templates over what their rows hold:
@@ -10,7 +10,7 @@
 #ifndef AILERON_RM_CUDA_VECTOR_H
 #define AILERON_RM_CUDA_VECTOR_H
 
-#include "cuda_instructions.h"
+#include "instructions.h"
 
 enum { PACKET = 8 };
 

@@ -1,9 +1,9 @@
-/* cuda_grid.h - tables beside rows, the shape of launches with one thread a packet, and sums across
+/* grid.h - tables beside rows, the shape of launches with one thread a packet, and sums across
  * threads. */
 #ifndef AILERON_RM_CUDA_GRID_H
 #define AILERON_RM_CUDA_GRID_H
 
-#include "cuda_vector.h"
+#include "vector.h"
 
 enum {
     GRID_THREADS = 256,

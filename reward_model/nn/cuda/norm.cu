@@ -1,6 +1,6 @@
-/* cuda_norm.cu - LayerNorm and RMS norm of rows and of heads, forward. */
+/* norm.cu - LayerNorm and RMS norm of rows and of heads, forward. */
 #include <assert.h>
-#include "cuda_norm.h"
+#include "norm.h"
 
 enum {
     FORWARD_THREADS = 128,    /* of a block, where a segment has fewer */

@@ -1,4 +1,4 @@
-/* cuda_instructions.h - bf16 storage and the instructions that C++ has no word for, one function
+/* instructions.h - bf16 storage and the instructions that C++ has no word for, one function
  * each. Owns nothing. tests/cuda/emulate.h has the same functions for a processor. */
 #ifndef AILERON_RM_CUDA_INSTRUCTIONS_H
 #define AILERON_RM_CUDA_INSTRUCTIONS_H

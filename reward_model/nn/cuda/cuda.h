@@ -5,8 +5,8 @@
  * kept (the first one) and told by sync, with op, shape and line. Kernels know their element type
  * as a template parameter; storage is `bf16` or `float`, arithmetic fp32.
  *
- * The kernels (cuda_*.cu but cuda_product.cu) use of CUDA only what tests/cuda/emulate.h offers
- * too, so that a machine without a GPU runs them, thread by thread, on its processor. */
+ * Every file but product.cu uses of CUDA only what tests/cuda/emulate.h offers too, so that a
+ * machine without a GPU runs them, thread by thread, on its processor. */
 #ifndef AILERON_RM_CUDA_H
 #define AILERON_RM_CUDA_H
 
@@ -14,14 +14,14 @@
 #include <cuda_runtime.h>
 #endif
 extern "C" {
-#include "ops.h"
+#include "../ops.h"
 }
 
 enum { CUDA_FAILURE_BYTES = 256, CUDA_WARP = 32, CUDA_ALIGNMENT = 16 };
 
-struct CudaProducts; /* cuda_product.cu: the cuBLASLt handle, its workspace, the tried algorithms */
-struct CudaBlocks;   /* cuda_device.cu: what alloc has given */
-struct CudaPlans;    /* cuda_attention_plan.cu: the spans that lie on the device */
+struct CudaProducts; /* product.cu: the cuBLASLt handle, its workspace, the tried algorithms */
+struct CudaBlocks;   /* device.cu: what alloc has given */
+struct CudaPlans;    /* attention_plan.cu: the spans that lie on the device */
 
 struct CudaDevice {
     Device base;
@@ -43,7 +43,7 @@ static inline CudaDevice *cuda_of(Device *device)
     return (CudaDevice *)device;
 }
 
-/* ---- cuda_device.cu ---- */
+/* ---- device.cu ---- */
 
 typedef struct CudaPlace { /* what a failure is told with */
     const char *op;
@@ -95,6 +95,6 @@ void cuda_launch(CudaDevice *cuda, CudaPlace place, CudaGrid grid, void (*kernel
     unsigned char *name = name##_memory
 #endif
 
-#include "cuda_ops.h"
+#include "table.h"
 
 #endif

@@ -1,10 +1,10 @@
-/* cuda_attention_query.h - a query tile inside a kernel: whose its rows are, which of the tile's
+/* attention_query.h - a query tile inside a kernel: whose its rows are, which of the tile's
  * keys they see, and how these keys come by. The keys of a tile are numbered in one go: the context
  * 0 … context_length - 1, then the own rows from tile.own on. */
 #ifndef AILERON_RM_CUDA_ATTENTION_QUERY_H
 #define AILERON_RM_CUDA_ATTENTION_QUERY_H
 
-#include "cuda_attention_product.h"
+#include "attention_product.h"
 
 #if defined(__CUDACC__) || defined(CUDA_EMULATED)
 

@@ -1,7 +1,7 @@
-/* cuda_step.cu - the optimiser's ops on flat fp32 arrays: sum of squares, AdamW. */
+/* step.cu - the optimiser's ops on flat fp32 arrays: sum of squares, AdamW. */
 #include <math.h>
-#include "cuda_grid.h"
-#include "cuda_ops.h"
+#include "grid.h"
+#include "table.h"
 
 enum {
     STEP_THREADS = 256,

@@ -1,4 +1,4 @@
-/* cuda_norm.h - what is normalised, for cuda_norm.cu and cuda_norm_backward.cu.
+/* norm.h - what is normalised, for norm.cu and norm_backward.cu.
  *
  * What is normalised is a segment: a row, or one head of it. A group of threads holds a segment in
  * registers between its two uses, so every byte moves once:
@@ -13,8 +13,8 @@
 #ifndef AILERON_RM_CUDA_NORM_H
 #define AILERON_RM_CUDA_NORM_H
 
-#include "cuda_grid.h"
-#include "cuda_ops.h"
+#include "grid.h"
+#include "table.h"
 
 enum {
     HELD_MAX = 4,           /* packets a thread */

@@ -1,11 +1,11 @@
-/* cuda_attention_forward.cu - attention over spans on tensor cores, keys going by in tiles.
+/* attention_forward.cu - attention over spans on tensor cores, keys going by in tiles.
  *
  * FlashAttention-2 (Dao, 2023): a block has 64 or 128 rows of a query tile, a warp 16 or 32 of
  * them in registers; keys and values come by in two buffers, the next pair under way (cp.async)
  * while this one is multiplied, one barrier a pair. Softmax goes on in base 2 with the logits'
  * factor folded into the exponent. Only tiles that some row of the warp sees in part are masked,
  * those that none sees are skipped. */
-#include "cuda_attention_query.h"
+#include "attention_query.h"
 
 /* KEPT: the queries stay in registers. */
 template <int D_, int TILES_, int KEYS_, bool KEPT_> struct ForwardShape {

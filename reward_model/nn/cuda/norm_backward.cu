@@ -1,11 +1,11 @@
-/* cuda_norm_backward.cu - LayerNorm and RMS norm of rows and of heads, backward.
+/* norm_backward.cu - LayerNorm and RMS norm of rows and of heads, backward.
  * With n = (x - mean) · inverse and g = dy · weight:
  *   dx = inverse · (g - n · Σ(g·n)/dim - [LayerNorm] Σg/dim),  dweight += dy · n,  dbias += dy.
  * A block adds up dweight and dbias over all its segments in registers, then over its groups, and
  * writes one row of partial sums. */
 
 #include <assert.h>
-#include "cuda_norm.h"
+#include "norm.h"
 
 enum {
     BACKWARD_THREADS = 128,           /* few a block, for each block has a part of the sums */

@@ -1,8 +1,8 @@
-/* cuda_matrix.cu - weights in the device's dtype, their products, and a kernel of our own for those
+/* matrix.cu - weights in the device's dtype, their products, and a kernel of our own for those
  * that cuBLASLt does not take (operands of different dtypes, odd layouts). */
 #include <stdlib.h>
-#include "cuda_instructions.h"
-#include "cuda_product.h"
+#include "instructions.h"
+#include "product.h"
 
 enum {
     TILE = 64,  /* rows and columns of c a block makes */

@@ -1,4 +1,4 @@
-/* cuda_attention_product.h - products of tiles in shared memory on tensor cores, for the attention
+/* attention_product.h - products of tiles in shared memory on tensor cores, for the attention
  * kernels.
  *
  * A warp has TILES · 16 rows of a product; its sums are float c[TILES][columns / 8][4], each
@@ -6,7 +6,7 @@
 #ifndef AILERON_RM_CUDA_ATTENTION_PRODUCT_H
 #define AILERON_RM_CUDA_ATTENTION_PRODUCT_H
 
-#include "cuda_attention_tile.h"
+#include "attention_tile.h"
 
 #if defined(__CUDACC__) || defined(CUDA_EMULATED)
 

@@ -1,14 +1,14 @@
-/* cuda_attention_backward.cu - the gradients of attention over spans on tensor cores.
+/* attention_backward.cu - the gradients of attention over spans on tensor cores.
  *
  *   stats        lse in base 2 and Σ dout · out of each pair
  *   by queries   dq, here: a block has a query tile, keys and values come by
- *   by keys      dk and dv, see cuda_attention_keys.cu
+ *   by keys      dk and dv, see attention_keys.cu
  *
  *   P = 2^(S - lse)   dP = dO · Vᵀ   dS = P (dP - Σ dO·O)   dQ = dS·K
  *
  * Seven products instead of the five of one pass, but every sum has one owner and one order: no
  * atomics, the same bits on every run. */
-#include "cuda_attention_query.h"
+#include "attention_query.h"
 
 /* ---- stats ---- */
 

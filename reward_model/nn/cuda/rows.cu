@@ -1,9 +1,9 @@
-/* cuda_rows.cu - ops that move or add whole rows, and sums down columns.
+/* rows.cu - ops that move or add whole rows, and sums down columns.
  *
  * All move each byte once: a packet a thread, 16 to 32 bytes in flight each, which at 2,048 threads
  * is 32 KiB or more on every multiprocessor; an H100 needs about 20 (3.35 TB/s · 0.8 µs / 132). */
 #include <assert.h>
-#include "cuda_grid.h"
+#include "grid.h"
 
 /* ---- convert, add, gather, scatter ---- */
 

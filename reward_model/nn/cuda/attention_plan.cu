@@ -1,8 +1,8 @@
-/* cuda_attention_plan.cu - spans to tiles, on the host and once for all layers; plans on the
+/* attention_plan.cu - spans to tiles, on the host and once for all layers; plans on the
  * device.
  */
 #include <stdlib.h>
-#include "cuda_attention.h"
+#include "attention.h"
 
 /* ---- query tiles ---- */
 

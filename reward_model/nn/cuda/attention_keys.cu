@@ -1,11 +1,11 @@
-/* cuda_attention_keys.cu - dk and dv of attention over spans: a block has a key tile, the pairs
+/* attention_keys.cu - dk and dv of attention over spans: a block has a key tile, the pairs
  * that see any of its keys come by in their order.
  *
  *   Pᵀ = 2^(K·Qᵀ - lse)   dPᵀ = V·dOᵀ   dSᵀ = Pᵀ (dPᵀ - Σ dO·O)   dV += Pᵀ·dO   dK += dSᵀ·Q
  *
  * All is computed transposed, so that P and dS go from one product's sums to the next one's left
  * operand within the registers. Every sum has one owner and one order. */
-#include "cuda_attention_product.h"
+#include "attention_product.h"
 
 /* COLUMNS: of dk and dv that a block sums; QUERIES: pairs in a buffer. */
 template <int D_, int COLUMNS_, int TILES_, int QUERIES_, bool KEPT_> struct KeyShape {

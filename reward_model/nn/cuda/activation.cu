@@ -1,4 +1,4 @@
-/* cuda_activation.cu - GELU in both its forms and SwiGLU.
+/* activation.cu - GELU in both its forms and SwiGLU.
  *
  * All three are x · gate(x): silu has gate σ(x); GELU's tanh form 0.5·(1 + tanh u) = σ(2u) with
  * u = √(2/π)·(x + 0.044715·x³); GELU's exact form the normal distribution function Φ(x).
@@ -8,8 +8,8 @@
  * clock, with 128 lanes for 38 to 95 instructions each; an exponential and a quotient are about 8
  * apiece, so memory remains what is waited for. */
 #include <assert.h>
-#include "cuda_grid.h"
-#include "cuda_ops.h"
+#include "grid.h"
+#include "table.h"
 
 struct Gate { /* the gate and its slope by x */
     float open, slope;

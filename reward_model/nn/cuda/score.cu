@@ -1,7 +1,7 @@
-/* cuda_score.cu - the score heads: small products in fp32, summed in fp64 as on a processor. */
+/* score.cu - the score heads: small products in fp32, summed in fp64 as on a processor. */
 #include <assert.h>
-#include "cuda_grid.h"
-#include "cuda_ops.h"
+#include "grid.h"
+#include "table.h"
 
 enum {
     SCORE_ROWS = 8,         /* a block's, one a warp */

@@ -1,7 +1,7 @@
-/* cuda_attention_plain.cu - attention over spans without tensor cores: fp32, any stride, alignment
+/* attention_plain.cu - attention over spans without tensor cores: fp32, any stride, alignment
  * and head size. A warp has one row: first a lane has a key (or a pair) and its whole product, then
  * a lane has some columns and goes over the 32 keys. For parity and rare shapes, not for speed. */
-#include "cuda_attention.h"
+#include "attention.h"
 
 enum { PLAIN_WARPS = 4, PLAIN_THREADS = PLAIN_WARPS * CUDA_WARP, PLAIN_KEYS = 64 };
 

@@ -1,8 +1,8 @@
-/* cuda_sort.h - int32 keys into ascending order on the device, equal keys in the order they had. */
+/* sort.h - int32 keys into ascending order on the device, equal keys in the order they had. */
 #ifndef AILERON_RM_CUDA_SORT_H
 #define AILERON_RM_CUDA_SORT_H
 
-#include "cuda_grid.h"
+#include "grid.h"
 
 typedef struct CudaSort {
     int32_t *keys, *order; /* sorted; order[i]: which key it was */

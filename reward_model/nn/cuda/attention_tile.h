@@ -1,4 +1,4 @@
-/* cuda_attention_tile.h - tiles of rows in shared memory, for the attention kernels.
+/* attention_tile.h - tiles of rows in shared memory, for the attention kernels.
  *
  * Rows of D bf16 lie D + 8 apart: D / 8 + 1 packets of 16 bytes, an odd number for every D that is
  * a multiple of 16, so the eight rows of an ldmatrix fall in different banks, as they would with a
@@ -22,7 +22,7 @@
 #ifndef AILERON_RM_CUDA_ATTENTION_TILE_H
 #define AILERON_RM_CUDA_ATTENTION_TILE_H
 
-#include "cuda_attention.h"
+#include "attention.h"
 
 enum {
     ATTENTION_THREADS = 128,

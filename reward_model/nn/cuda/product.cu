@@ -1,14 +1,14 @@
-/* cuda_product.cu - products by cuBLASLt. The algorithms it proposes for a shape are timed when the
- * shape is first met, and the fastest is kept, for later processes on this machine too (choices.h):
+/* product.cu - products by cuBLASLt. The algorithms it proposes for a shape are timed when the
+ * shape is first met, and the fastest is kept, for later processes on this machine too (../choices.h):
  * a run repeated gives the same bits. AILERON_CUDA_TUNE=0 takes the first proposal.
  *
  * cuBLASLt thinks in columns: our row-major c[m, n] is its n x m, and the product b · a. */
 #include <cublasLt.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include "cuda_product.h"
+#include "product.h"
 extern "C" {
-#include "choices.h"
+#include "../choices.h"
 }
 
 enum {

@@ -1,5 +1,5 @@
-/* cuda_product.h - a matrix product of the GPU, between what asks for it (cuda_matrix.cu) and what
- * multiplies: cuBLASLt (cuda_product.cu), or our own kernel where that has nothing for it. */
+/* product.h - a matrix product of the GPU, between what asks for it (matrix.cu) and what
+ * multiplies: cuBLASLt (product.cu), or our own kernel where that has nothing for it. */
 #ifndef AILERON_RM_CUDA_PRODUCT_H
 #define AILERON_RM_CUDA_PRODUCT_H
 

@@ -1,7 +1,7 @@
-/* cuda_device.cu - the GPU as a device: opening one, its memory, copies, and the first failure. */
+/* device.cu - the GPU as a device: opening one, its memory, copies, and the first failure. */
 #include <stdio.h>
 #include <stdlib.h>
-#include "cuda_product.h"
+#include "product.h"
 
 enum {
     BLOCK_ALIGNMENT = 256,
