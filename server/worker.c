@@ -49,13 +49,21 @@ static void worker_listen(Worker *worker)
     }
 }
 
+/* A stream that begins has its head sent by the first run, and its first words by the second. */
+static void tokens_send(Worker *worker)
+{
+    if (!http_has_resumed(worker->http)) return;
+    http_run(worker->http);
+    if (http_timeout_ms(worker->http) == 0) http_run(worker->http);
+}
+
 static void worker_turn(Worker *worker)
 {
     worker_listen(worker);
     http_run(worker->http); /* parse; handlers send statements and wait */
     for (int round = 0; round < TURN_ROUNDS_MAX; round++) {
         gateway_pump(worker->gateway);
-        if (http_has_resumed(worker->http)) http_run(worker->http); /* tokens go before rows */
+        tokens_send(worker); /* before rows */
         gateway_settle(worker->gateway);
         db_pump(worker->db); /* flush, results, finishers, the next group commit */
         if (!http_has_resumed(worker->http)) break;

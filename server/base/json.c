@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdio.h>
 #include "crypto.h"
+#include "json_read.h"
 
 enum {
     POINTER_NAME_MAX = 64, /* bytes of a hostile member name that an error repeats */
@@ -41,10 +42,11 @@ static bool scan_limits(Str text, int64_t values_max, Arena *arena, Err *err)
     return true;
 }
 
-static json_t *parse(Str text, int64_t values_max, size_t flags, Arena *arena, Err *err)
+static json_t *parse(Str text, int64_t values_max, bool integers_as_real, Arena *arena, Err *err)
 {
+    const JsonLimits limits = {JSON_DEPTH_MAX, values_max, integers_as_real};
     json_error_t error;
-    size_t bad = 0;
+    size_t bad = 0, flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY;
     if (text.len == 0) {
         err_set(err, arena, ERR_malformed, NULL, "empty where JSON was expected");
         return NULL;
@@ -55,9 +57,11 @@ static json_t *parse(Str text, int64_t values_max, size_t flags, Arena *arena, E
                 bad + 1);
         return NULL;
     }
+    json_t *value = json_read(text, &limits);
+    if (value != NULL) return value;
     if (!scan_limits(text, values_max, arena, err)) return NULL;
-    flags |= JSON_REJECT_DUPLICATES | JSON_DECODE_ANY;
-    json_t *value = json_loadb(text.ptr, text.len, flags, &error);
+    if (integers_as_real) flags |= JSON_DECODE_INT_AS_REAL;
+    value = json_loadb(text.ptr, text.len, flags, &error);
     if (value != NULL) return value;
     if (strncmp(error.text, "\\u0000 ", 7) == 0 || strncmp(error.text, "NUL ", 4) == 0)
         snprintf(error.text, sizeof error.text, "a NUL character (\\u0000)");
@@ -76,12 +80,12 @@ static json_t *parse(Str text, int64_t values_max, size_t flags, Arena *arena, E
 
 json_t *json_parse(Str text, Arena *arena, Err *err)
 {
-    return parse(text, JSON_VALUES_MAX, 0, arena, err);
+    return parse(text, JSON_VALUES_MAX, false, arena, err);
 }
 
 json_t *json_parse_file(Str text, int64_t values_max, Arena *arena, Err *err)
 {
-    return parse(text, values_max, JSON_DECODE_INT_AS_REAL, arena, err);
+    return parse(text, values_max, true, arena, err);
 }
 
 const char *json_pointer(Arena *arena, const char *base, const char *name)

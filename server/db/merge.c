@@ -18,11 +18,15 @@ static void put_element(Buf *out, const char *value, int length)
         buf_put_text(out, "NULL");
         return;
     }
+    const char *run = value, *end = value + length;
     buf_put_char(out, '"');
-    for (int i = 0; i < length; i++) {
-        if (value[i] == '"' || value[i] == '\\') buf_put_char(out, '\\');
-        buf_put_char(out, value[i]);
+    for (const char *p = value; p < end; p++) {
+        if (*p != '"' && *p != '\\') continue;
+        buf_put(out, run, (size_t)(p - run));
+        buf_put_char(out, '\\');
+        run = p; /* goes with the next run */
     }
+    buf_put(out, run, (size_t)(end - run));
     buf_put_char(out, '"');
 }
 

@@ -1,6 +1,6 @@
 /* fuzz_collect.c - answers of model servers, whole and in chunks: whatever they say, what is
  * collected has bounds and can be written down. */
-// sources: server/gateway/collect.c server/base/buf.c server/base/json.c server/base/json_write.c
+// sources: server/gateway/collect.c server/base/buf.c server/base/json*.c
 // sources: server/base/utf8.c server/base/arena.c server/base/err.c server/base/crypto.c
 // sources: server/base/clock.c server/base/metrics.c
 #include <stdlib.h>

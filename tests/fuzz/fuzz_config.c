@@ -3,7 +3,7 @@
 // sources: reward_model/hub/config_read.c reward_model/hub/config_rope.c
 // sources: reward_model/hub/config_export.c reward_model/hub/splice.c reward_model/nn/config.c
 // sources: reward_model/text/template.c reward_model/text/template_source.c
-// sources: reward_model/text/unicode.c server/base/json.c server/base/json_write.c
+// sources: reward_model/text/unicode.c server/base/json*.c
 // sources: server/base/utf8.c server/base/arena.c server/base/buf.c server/base/err.c
 // sources: server/base/crypto.c server/base/clock.c server/base/metrics.c
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* fuzz_hygiene.c - whole request heads as text. What passes must be safe to act on: a path that
  * begins with a slash, has no dots or NUL, decodes to UTF-8; never both length and coding. */
-// sources: server/http/hygiene.c server/http/uri.c server/base/json.c server/base/json_write.c
+// sources: server/http/hygiene.c server/http/uri.c server/base/json*.c
 // sources: server/base/utf8.c server/base/arena.c server/base/buf.c server/base/err.c
 // sources: server/base/crypto.c server/base/clock.c server/base/metrics.c
 #include "../../server/http/hygiene.h"

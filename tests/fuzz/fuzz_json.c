@@ -1,10 +1,12 @@
 /* fuzz_json.c - parsing hostile JSON, decoding it, and writing what was parsed: written, read and
- * written again it must give the same bytes. */
-// sources: server/base/json.c server/base/json_write.c server/base/utf8.c server/base/arena.c
+ * written again it must give the same bytes; and what json_read takes jansson takes, as the same
+ * value. */
+// sources: server/base/json*.c server/base/utf8.c server/base/arena.c
 // sources: server/base/buf.c server/base/err.c server/base/crypto.c server/base/clock.c
 // sources: server/base/metrics.c
 #include "../../server/base/json.h"
 #include <stdlib.h>
+#include "../../server/base/json_read.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -32,6 +34,24 @@ static void decode(json_t *value, Arena *arena)
     if (err.pointer != NULL && !utf8_valid(str_from(err.pointer), NULL)) abort();
 }
 
+static void compare(Str text, bool integers_as_real)
+{
+    const JsonLimits limits = {JSON_DEPTH_MAX, JSON_VALUES_MAX, integers_as_real};
+    const size_t flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY |
+                         (integers_as_real ? JSON_DECODE_INT_AS_REAL : 0);
+    const size_t dump = JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(17);
+    if (!utf8_valid(text, NULL)) return;
+    json_t *ours = json_read(text, &limits);
+    if (ours == NULL) return;
+    json_t *theirs = json_loadb(text.ptr, text.len, flags, NULL);
+    char *a = json_dumps(ours, dump), *b = json_dumps(theirs, dump);
+    if (a == NULL || b == NULL || strcmp(a, b) != 0) abort();
+    free(a);
+    free(b);
+    json_decref(ours);
+    json_decref(theirs);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     Arena arena;
@@ -40,6 +60,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     arena_init(&arena, KiB(64));
     buf_init(&first, MiB(64));
     buf_init(&second, MiB(64));
+    compare((Str){(const char *)data, size}, false);
+    compare((Str){(const char *)data, size}, true);
     json_t *value = json_parse((Str){(const char *)data, size}, &arena, &err);
     if (value == NULL) {
         if (err.code != ERR_malformed || !utf8_valid(str_from(err.detail), NULL)) abort();

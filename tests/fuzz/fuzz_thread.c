@@ -1,6 +1,6 @@
 /* fuzz_thread.c - messages of clients: any JSON is threaded or refused, the same twice gives the
  * same, and another person gives another turn. */
-// sources: server/gateway/thread.c server/base/buf.c server/base/json.c server/base/json_write.c
+// sources: server/gateway/thread.c server/base/buf.c server/base/json*.c
 // sources: server/base/utf8.c server/base/arena.c server/base/err.c server/base/crypto.c
 // sources: server/base/clock.c server/base/metrics.c
 #include <stdlib.h>

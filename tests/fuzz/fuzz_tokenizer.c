@@ -5,7 +5,7 @@
 // sources: reward_model/text/tokenizer.c reward_model/text/tokenizer_read.c
 // sources: reward_model/text/tokenizer_added.c reward_model/text/bpe.c reward_model/text/bpe_read.c
 // sources: reward_model/text/added.c reward_model/text/pretokens.c reward_model/text/normalize.c
-// sources: reward_model/text/unicode.c server/base/json.c server/base/json_write.c
+// sources: reward_model/text/unicode.c server/base/json*.c
 // sources: server/base/utf8.c server/base/arena.c server/base/buf.c server/base/err.c
 // sources: server/base/crypto.c server/base/clock.c server/base/metrics.c
 #include <stdlib.h>

@@ -1,6 +1,7 @@
 /* test_json.c - strict parsing, decoding by table, and writing that reads back the same. */
 #include "../../server/base/json.h"
 #include <float.h>
+#include "../../server/base/json_read.h"
 #include "unit.h"
 
 static Arena arena;
@@ -79,6 +80,68 @@ START_TEST(depth_and_number_of_values_are_bounded)
     ck_assert_ptr_nonnull(value);
     json_decref(value);
     arena_release(&arena);
+}
+END_TEST
+
+static const JsonLimits ordinary = {JSON_DEPTH_MAX, JSON_VALUES_MAX, false};
+
+/* Reads it fast, and as jansson does. */
+static void read_is_same(const char *text)
+{
+    const size_t flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY;
+    const size_t dump = JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(17);
+    json_t *ours = json_read(str_from(text), &ordinary), *theirs = json_loads(text, flags, NULL);
+    ck_assert_msg(ours != NULL && theirs != NULL, "%s: %s", text, ours ? "jansson" : "json_read");
+    char *a = json_dumps(ours, dump), *b = json_dumps(theirs, dump);
+    ck_assert_str_eq(a, b);
+    free(a);
+    free(b);
+    json_decref(ours);
+    json_decref(theirs);
+}
+
+START_TEST(what_is_read_fast_is_what_jansson_reads)
+{
+    static const char *const texts[] = {
+        " { } ", "[ ]", "\t[ 1 , -2,0,-0, 123456789012345678 ]\r\n", "null", "[true,false,null]",
+        "[0.7,-1.5e3,2E-2,1e+2,0.0,-0.0,1e-400,3.141592653589793]", "\"\"",
+        "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"a\\nb\"}],\"n\":1}",
+        "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u0041\\u00e9\\u20AC\\ud83d\\ude00\\u0001\"",
+        "{\"\\u0061\":\"\\u0062\",\"b\":{\"\":[[],{}]}}",
+        "\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\x7f\"",
+    };
+    static const char *const ends[] = {"",         "\\n",  "\\\"x",          "\\u20ac",
+                                       "\xe2\x82\xac", "\\\\", "\\ud83d\\ude00"};
+    for (size_t i = 0; i < LEN(texts); i++) read_is_same(texts[i]);
+    for (int before = 0; before < 20; before++) /* at every place of a word */
+        for (size_t i = 0; i < LEN(ends); i++)
+            for (int after = 0; after < 10; after++) {
+                char text[80];
+                snprintf(text, sizeof text, "[\"%.*s%s%.*s\"]", before, "abcdefghijklmnopqrst",
+                         ends[i], after, "ABCDEFGHIJ");
+                read_is_same(text);
+            }
+}
+END_TEST
+
+START_TEST(what_is_doubtful_is_left_to_jansson)
+{
+    static const char *const texts[] = {
+        "", " ", "{", "[1", "\"a", "\"a\\", "\"\\u12", "{\"a\":1,\"a\":2}", "{\"a\":1,}", "[1,]",
+        "[1 2]", "{\"a\" 1}", "{a:1}", "tru", "nul", "1x", "01", "-", "1.", ".5", "1e", "+1", "1e400",
+        "1234567890123456789", "\"\\u0000\"", "\"\\ud800\"", "\"\\ud800\\u0041\"", "\"\\udc00\"",
+        "\"\\x\"", "\"\t\"", "\"a\nb\"", "[1]]", "{\"a\":1}x", "\xef\xbb\xbf{}",
+    };
+    for (size_t i = 0; i < LEN(texts); i++) {
+        json_t *value = json_read(str_from(texts[i]), &ordinary);
+        ck_assert_msg(value == NULL, "%s", texts[i]);
+    }
+    const JsonLimits small = {2, 4, true};
+    ck_assert_ptr_null(json_read(STR("[[[1]]]"), &small));
+    ck_assert_ptr_null(json_read(STR("[1,2,3,4]"), &small));
+    json_t *reals = json_read(STR("[[1,2]]"), &small);
+    ck_assert(json_is_real(json_array_get(json_array_get(reals, 0), 1)));
+    json_decref(reals);
 }
 END_TEST
 
@@ -225,4 +288,5 @@ END_TEST
 UNIT_MAIN("json", what_is_not_strict_json_is_refused, depth_and_number_of_values_are_bounded,
           fields_decode, refusals_name_the_place_and_the_rule,
           writing_and_reading_give_the_same_bytes, reals_are_short_and_exact,
-          utf8_is_checked_to_the_letter)
+          utf8_is_checked_to_the_letter, what_is_read_fast_is_what_jansson_reads,
+          what_is_doubtful_is_left_to_jansson)
