@@ -79,6 +79,26 @@ CREATE FUNCTION public.choice_to_slot(shown smallint[], choice smallint) RETURNS
     select case choice when -1 then 'tie' when -2 then 'both_bad' when -3 then 'cannot_judge'
                        else index_to_slot(shown, choice::integer) end $$;
 
+CREATE FUNCTION public.conversation_expired(project integer, conversation uuid, since timestamp with time zone) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    AS $$
+begin
+    return exists (
+            select from answer a join turn t on t.project_id = project and t.id = a.turn_id
+             where a.project_id = project and a.conversation_id = conversation
+               and (a.content <> '' or a.message is not null or t.messages::text <> '[]')
+            union all
+            select from arena_round r join turn t on t.project_id = project and t.id = r.turn_id
+             where r.project_id = project and r.conversation_id = conversation
+               and t.messages::text <> '[]')
+       and not exists (
+            select from answer a
+             where a.project_id = project and a.conversation_id = conversation and a.at >= since
+            union all
+            select from arena_round r
+             where r.project_id = project and r.conversation_id = conversation and r.at >= since);
+end $$;
+
 CREATE FUNCTION public.erase_conversations(project integer, ids uuid[]) RETURNS TABLE(answers bigint, comments bigint, snapshots bigint)
     LANGUAGE plpgsql
     SET "aileron.erasing" TO 'on'
@@ -89,7 +109,12 @@ begin
     select min(a.xid) into first_xid from answer a
      where a.project_id = project and a.conversation_id = any (ids);
     update turn t set messages = '[]'
-     where t.project_id = project and t.conversation_id = any (ids);
+     where t.project_id = project
+       and t.id in (select a.turn_id from answer a
+                     where a.project_id = project and a.conversation_id = any (ids)
+                    union all
+                    select r.turn_id from arena_round r
+                     where r.project_id = project and r.conversation_id = any (ids));
     update answer a set content = '', message = null, detail = null, digest = gen_random_uuid()
      where a.project_id = project and a.conversation_id = any (ids);
     get diagnostics answers = row_count;
@@ -115,17 +140,15 @@ declare
     total bigint := 0;
 begin
     for kept in
-        select p.id, (settings_full(p.settings) ->> 'retention_days')::integer as days from project p
+        select p.id, now() - make_interval(days =>
+                   (settings_full(p.settings) ->> 'retention_days')::integer) as since
+          from project p
          where (settings_full(p.settings) ->> 'retention_days')::integer > 0
     loop
         select array_agg(old.id) into ids from (
             select c.id from conversation c
-             where c.project_id = kept.id and c.at < now() - make_interval(days => kept.days)
-               and exists (select from answer a where a.project_id = kept.id
-                              and a.conversation_id = c.id and a.content <> '')
-               and not exists (select from answer a where a.project_id = kept.id
-                                  and a.conversation_id = c.id
-                                  and a.at >= now() - make_interval(days => kept.days))
+             where c.project_id = kept.id and c.at < kept.since
+               and conversation_expired(kept.id, c.id, kept.since)
              limit most) old;
         if ids is not null then
             perform erase_conversations(kept.id, ids);

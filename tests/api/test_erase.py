@@ -3,6 +3,7 @@ import json
 
 import pytest
 from aileron import Client, wait_until
+from test_chat import Person
 from test_events import uuid7
 from test_gateway import Gate, assistant, models, user  # noqa: F401  (models is a fixture)
 
@@ -98,6 +99,22 @@ def test_retention_takes_the_words_of_old_conversations(gate, server):
     assert server.sql("select erase_expired(1000)") in ([["1"]], [["0"]])
     wait_until(lambda: everywhere(gate, WORDS) == [], 10, "the end of the words")
     assert "turn" in everywhere(gate, "recent")
+
+
+def test_retention_takes_tool_calls_and_unanswered_questions(gate, server, models):  # noqa: F811
+    gate.ask([user(f"{WORDS}?")], "tools", user="t")
+    gate.add(models.url, models=["alpha=count", "beta=say:no"]).expect(201)
+    ada = Person(gate)
+    ada.client.post(f"{ada.path}/rounds", {"conversation_id": uuid7(), "content": WORDS}).expect(201)
+    assert everywhere(gate, WORDS) == ["turn", "turn"]
+    for table in ("conversation", "answer", "arena_round"):
+        gate.sql(f"update {table} set at = now() - interval '40 days' where project_id = PROJECT")
+    gate.project.owner.patch(gate.project.path, {"settings": {"retention_days": 30}}).expect(200)
+    server.sql("select erase_expired(1000)")
+    assert everywhere(gate, WORDS) == []
+    assert gate.sql("select count(*) from answer where project_id = PROJECT and message is not null") \
+        == [["0"]]
+    assert server.sql("select erase_expired(1000)") == [["0"]], "once"
 
 
 def test_figures_about_conversations(gate, server):
