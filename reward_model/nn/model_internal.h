@@ -125,6 +125,14 @@ void product_forward(Model *model, const Product *product, Tensor y, Tensor x, A
 /* dx = dy · W (data NULL: not wanted) and the gradients of what trains. */
 void product_backward(Model *model, const Product *product, Tensor dx, Tensor dy, Tensor x,
                       Tensor low, Tensor dlow);
+/* The same with the activation beside: hidden = x · Wᵀ + bias, y = activation(hidden). */
+void product_forward_activate(Model *model, const Product *product, Tensor y, Tensor hidden,
+                              Tensor x, Tensor low);
+/* dhidden = (dy · W) ⊙ activation'(hidden), and the gradients of what trains of the product that
+ * takes x = activation(hidden); `dactivated` is room. */
+void product_backward_activate(Model *model, const Product *product, Tensor dhidden,
+                               Tensor dactivated, Tensor dy, Tensor x, Tensor hidden, Tensor low,
+                               Tensor dlow);
 void product_refresh(Model *model, const Product *product, bool all);
 /* q, k and v of a layer as attention reads them, after head norms and rotation: made, and found. */
 void heads_turn(Model *model, const Layer *layer, const Kept *kept);
