@@ -12,6 +12,7 @@
 #define AILERON_RM_MODEL_INTERNAL_H
 
 #include "params.h"
+#include "tensor.h"
 
 typedef struct Product { /* one linear product with its LoRA addition, if any */
     int64_t outputs, inputs;
@@ -149,20 +150,5 @@ Heads attention_heads(const ModelConfig *config);
 
 /* What this level did not keep of a layer, from kept->x: for its backward pass. */
 void layer_again(Model *model, const Layer *layer, const Kept *kept, const AttentionPlan *plan);
-
-/* ---- small things ---- */
-
-static inline Tensor tensor_columns(Tensor t, int64_t from, int64_t columns)
-{
-    if (t.data) t.data = (char *)t.data + (size_t)from * dtype_bytes(t.dtype);
-    t.cols = columns;
-    return t;
-}
-
-static inline Tensor tensor_rows(Tensor t, int64_t rows) /* the first rows */
-{
-    t.rows = rows;
-    return t;
-}
 
 #endif

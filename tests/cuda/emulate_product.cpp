@@ -291,6 +291,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t how, const 
     const bool splits = algorithm->data[0] == ALGORITHM_SPLIT;
     require(splits || algorithm->data[0] == ALGORITHM_WHOLE, "an order of sums by chance");
     require(!splits || e.kind < CUBLASLT_EPILOGUE_BGRADA, "sums of a factor in parts");
+    require(scale == 1 || e.kind < CUBLASLT_EPILOGUE_BGRADA, "sums times alpha: not written");
     require(workspace != NULL && workspace_bytes > 0, "no workspace");
     float *left = factor(a, a_layout, a_turned, m, k), *right = factor(b, b_layout, b_turned, k, n);
     float *sums = static_cast<float *>(malloc(static_cast<size_t>(2 * m) * sizeof *sums));

@@ -433,10 +433,11 @@ typedef struct Beside {
     int64_t gap, offset;        /* elements between rows, and before the first */
 } Beside;
 
-/* `offset` elements into its memory; NaN everywhere, or random between its gaps. */
-static Tensor beside_tensor(Env *env, const Beside *b, int64_t cols, bool random)
+/* `offset` elements into its memory; NaN everywhere, or random between its gaps, which are `more`
+ * wider than the shape says. */
+static Tensor beside_tensor(Env *env, const Beside *b, int64_t cols, int64_t more, bool random)
 {
-    Tensor t = env_poison(env, b->rows + 1, cols, b->gap, env->dtype);
+    Tensor t = env_poison(env, b->rows + 1, cols, b->gap + more, env->dtype);
     t.data = (char *)t.data + (size_t)b->offset * dtype_bytes(t.dtype);
     t.rows = b->rows;
     for (int64_t r = 0; random && r < t.rows; r++) {
@@ -460,8 +461,9 @@ static void check_linear_activate(Env *env, Activation kind, const Beside *b, bo
 {
     int64_t wide = b->cols * (kind == ACT_SWIGLU ? 2 : 1);
     double *w, *want = malloc((size_t)(b->rows * b->cols) * sizeof *want);
-    Tensor x = beside_tensor(env, b, b->inputs, true);
-    Tensor y = beside_tensor(env, b, b->cols, false), hidden = beside_tensor(env, b, wide, false);
+    Tensor x = beside_tensor(env, b, b->inputs, 0, true);
+    Tensor y = beside_tensor(env, b, b->cols, 16, false),
+           hidden = beside_tensor(env, b, wide, 0, false);
     Matrix *matrix = beside_matrix(env, wide, b->inputs, &w);
     float *bias = biased ? env_floats(env, wide) : NULL;
     env->ops->linear_activate(env->device, kind, y, hidden, x, matrix, bias);
@@ -488,9 +490,10 @@ static void check_linear_dx_activate(Env *env, Activation kind, const Beside *b)
     bool gated = kind == ACT_SWIGLU;
     int64_t wide = b->cols * (gated ? 2 : 1);
     double *w, *want = malloc((size_t)(b->rows * wide) * sizeof *want);
-    Tensor dy = beside_tensor(env, b, b->inputs, true),
-           room = beside_tensor(env, b, b->cols, false);
-    Tensor hidden = beside_tensor(env, b, wide, true), dx = beside_tensor(env, b, wide, false);
+    Tensor dy = beside_tensor(env, b, b->inputs, 0, true),
+           room = beside_tensor(env, b, b->cols, 16, false);
+    Tensor hidden = beside_tensor(env, b, wide, 8, true),
+           dx = beside_tensor(env, b, wide, 0, false);
     Matrix *matrix = beside_matrix(env, b->inputs, b->cols, &w); /* its outputs are dy's */
     env->ops->linear_dx_activate(env->device, kind, dx, room, dy, matrix, hidden);
     double *turned = transposed(w, b->inputs, b->cols);
