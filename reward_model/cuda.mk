@@ -45,7 +45,7 @@ build/cuda/%.o: reward_model/nn/cuda/%.cu $(CUDA_HEADERS) reward_model/cuda.mk
 
 .PHONY: cuda-said cuda-kernels emulated-tests
 cuda-kernels: $(patsubst reward_model/nn/cuda/%.cu,build/cuda/%.o,$(filter-out \
-	$(if $(CUDA_LT_HEADER),,%/product.cu),$(CUDA_SOURCES)))
+	$(if $(CUDA_LT_HEADER),,%/product.cu %/product_call.cu),$(CUDA_SOURCES)))
 cuda-said:
 	@echo "cuda: $(if $(CUDA_MISSING),not in this build; missing: $(CUDA_MISSING),in this build\
 	($(NVCC)$(comma) $(CUDA_LT)))"
@@ -55,11 +55,11 @@ cuda-said:
 EMULATED := build/emulated
 EMULATED_FLAGS := -g -O2 -fopenmp -fsanitize=address,undefined -fno-sanitize-recover=undefined \
 	-fno-omit-frame-pointer
-EMULATED_OBJECTS := $(patsubst %,$(EMULATED)/%.o,$(filter-out %/product.cu,$(CUDA_SOURCES)) \
-	$(wildcard tests/cuda/*.cpp)) $(NN_SOURCES:%.c=$(EMULATED)/%.o)
+EMULATED_OBJECTS := $(patsubst %,$(EMULATED)/%.o,$(CUDA_SOURCES) $(wildcard tests/cuda/*.cpp)) \
+	$(NN_SOURCES:%.c=$(EMULATED)/%.o)
 EMULATED_TESTS := $(addprefix $(EMULATED)/tests/model/,test_ops test_ops_shapes test_ops_attention \
-	test_model)
-EMULATE := -x c++ -std=c++17 -DCUDA_EMULATED -include tests/cuda/emulate.h
+	test_model test_recompute)
+EMULATE := -x c++ -std=c++17 -DCUDA_EMULATED -include tests/cuda/emulate.h -Itests/cuda
 
 $(EMULATED)/%.o: %.c reward_model/cuda.mk
 	@mkdir -p $(@D)

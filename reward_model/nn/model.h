@@ -29,7 +29,10 @@ typedef struct ModelOptions {
 } ModelOptions;
 
 /* Each level computes again what is named, and what the levels below it name: more time for less
- * memory. Gradients are the same to the bit. */
+ * memory. Scores are the same to the bit, and so are gradients; but for those of RECOMPUTE_NORMS on
+ * a GPU, in bf16, of a model with GELU's tanh form (GPT-2) whose products have no LoRA: there the
+ * product before the activation may make it, too, from sums that are not rounded to bf16 yet
+ * (linear_activate of ops.h), while this level computes it from the rounded ones that it kept. */
 enum {
     RECOMPUTE_NOTHING,
     RECOMPUTE_NORMS,  /* norms, head norms and activations: some percent of the time */

@@ -13,9 +13,8 @@ static void asking_backward(Model *model, const Layer *layer, const Kept *kept,
     Tensor before = parallel ? kept->asking : kept->mid;
     Heads heads = attention_heads(&model->config);
 
-    product_backward(model, &layer->down, s->dactivated, dx, kept->activated, s->low, s->dlow);
-    ops->activate_backward(model->device, model->config.activation, s->dhidden, s->dactivated,
-                           kept->hidden);
+    product_backward_activate(model, &layer->down, s->dhidden, s->dactivated, dx, kept->activated,
+                              kept->hidden, s->low, s->dlow);
     product_backward(model, &layer->up, s->dnormed2, s->dhidden, kept->normed2, s->low, s->dlow);
     if (!parallel) norm_backward(model, &layer->norm2, dx, ADD, s->dnormed2, before, kept->stats2);
     product_backward(model, &layer->out, s->dattended, dx, kept->attended, s->low, s->dlow);

@@ -44,13 +44,8 @@ static void norm2_forward(Model *model, const Layer *layer, const Kept *kept)
 
 static void up_forward(Model *model, const Layer *layer, const Kept *kept)
 {
-    product_forward(model, &layer->up, kept->hidden, kept->normed2, SET,
-                    model->pass.scratch[layer->trimmed].low);
-}
-
-static void activate(Model *model, const Kept *kept)
-{
-    model->ops->activate(model->device, model->config.activation, kept->activated, kept->hidden);
+    product_forward_activate(model, &layer->up, kept->activated, kept->hidden, kept->normed2,
+                             model->pass.scratch[layer->trimmed].low);
 }
 
 /* One layer, from kept->x to kept->next. Without a backward pass a parallel layer's mid, and any
@@ -64,13 +59,14 @@ static void layer_forward(Model *model, const Layer *layer, const Kept *kept,
     mid_forward(model, layer, kept);
     if (!parallel) norm2_forward(model, layer, kept);
     up_forward(model, layer, kept);
-    activate(model, kept);
     copy(model, kept->next, kept->mid);
     product_forward(model, &layer->down, kept->next, kept->activated, ADD,
                     model->pass.scratch[layer->trimmed].low);
 }
 
-/* The same calls on the same operands as layer_forward, so the same bits. */
+/* The same calls on the same operands as layer_forward, so the same bits; but RECOMPUTE_NORMS takes
+ * the activation of the `hidden` that was kept, which a backend that makes both in one
+ * (linear_activate) had not rounded yet. */
 void layer_again(Model *model, const Layer *layer, const Kept *kept, const AttentionPlan *plan)
 {
     int32_t level = model->options.recompute;
@@ -84,8 +80,11 @@ void layer_again(Model *model, const Layer *layer, const Kept *kept, const Atten
         if (model->config.head_norm) heads_turn(model, layer, kept);
     }
     if (level >= 1) norm2_forward(model, layer, kept);
-    if (level >= 2) up_forward(model, layer, kept);
-    if (level >= 1) activate(model, kept);
+    if (level >= 2)
+        up_forward(model, layer, kept);
+    else if (level >= 1)
+        model->ops->activate(model->device, model->config.activation, kept->activated,
+                             kept->hidden);
 }
 
 /* Every id and position must have a row in the tables. */

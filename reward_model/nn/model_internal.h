@@ -12,6 +12,7 @@
 #define AILERON_RM_MODEL_INTERNAL_H
 
 #include "params.h"
+#include "tensor.h"
 
 typedef struct Product { /* one linear product with its LoRA addition, if any */
     int64_t outputs, inputs;
@@ -125,6 +126,14 @@ void product_forward(Model *model, const Product *product, Tensor y, Tensor x, A
 /* dx = dy · W (data NULL: not wanted) and the gradients of what trains. */
 void product_backward(Model *model, const Product *product, Tensor dx, Tensor dy, Tensor x,
                       Tensor low, Tensor dlow);
+/* The same with the activation beside: hidden = x · Wᵀ + bias, y = activation(hidden). */
+void product_forward_activate(Model *model, const Product *product, Tensor y, Tensor hidden,
+                              Tensor x, Tensor low);
+/* dhidden = (dy · W) ⊙ activation'(hidden), and the gradients of what trains of the product that
+ * takes x = activation(hidden); `dactivated` is room. */
+void product_backward_activate(Model *model, const Product *product, Tensor dhidden,
+                               Tensor dactivated, Tensor dy, Tensor x, Tensor hidden, Tensor low,
+                               Tensor dlow);
 void product_refresh(Model *model, const Product *product, bool all);
 /* q, k and v of a layer as attention reads them, after head norms and rotation: made, and found. */
 void heads_turn(Model *model, const Layer *layer, const Kept *kept);
@@ -141,20 +150,5 @@ Heads attention_heads(const ModelConfig *config);
 
 /* What this level did not keep of a layer, from kept->x: for its backward pass. */
 void layer_again(Model *model, const Layer *layer, const Kept *kept, const AttentionPlan *plan);
-
-/* ---- small things ---- */
-
-static inline Tensor tensor_columns(Tensor t, int64_t from, int64_t columns)
-{
-    if (t.data) t.data = (char *)t.data + (size_t)from * dtype_bytes(t.dtype);
-    t.cols = columns;
-    return t;
-}
-
-static inline Tensor tensor_rows(Tensor t, int64_t rows) /* the first rows */
-{
-    t.rows = rows;
-    return t;
-}
 
 #endif

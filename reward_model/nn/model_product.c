@@ -60,6 +60,34 @@ void product_backward(Model *model, const Product *p, Tensor dx, Tensor dy, Tens
     if (dx.data) backward_x(model, dx, dlow, p->lora_a, ADD);
 }
 
+/* (an addition by LoRA comes between the product and the activation) */
+void product_forward_activate(Model *model, const Product *p, Tensor y, Tensor hidden, Tensor x,
+                              Tensor low)
+{
+    Activation kind = model->config.activation;
+    if (p->lora_a) {
+        product_forward(model, p, hidden, x, SET, low);
+        model->ops->activate(model->device, kind, y, hidden);
+        return;
+    }
+    model->ops->linear_activate(model->device, kind, y, hidden, x, p->weight, p->bias);
+    count_product(model, x.rows, hidden.cols, x.cols);
+}
+
+void product_backward_activate(Model *model, const Product *p, Tensor dhidden, Tensor dactivated,
+                               Tensor dy, Tensor x, Tensor hidden, Tensor low, Tensor dlow)
+{
+    Activation kind = model->config.activation;
+    if (p->lora_a) {
+        product_backward(model, p, dactivated, dy, x, low, dlow);
+        model->ops->activate_backward(model->device, kind, dhidden, dactivated, hidden);
+        return;
+    }
+    if (p->dweight) backward_w(model, p->dweight, p->dbias, dy, x, 1);
+    model->ops->linear_dx_activate(model->device, kind, dhidden, dactivated, dy, p->weight, hidden);
+    count_product(model, dy.rows, dy.cols, x.cols);
+}
+
 /* Masters to matrices; only what trains unless `all`. */
 void product_refresh(Model *model, const Product *p, bool all)
 {

@@ -1,4 +1,5 @@
-/* ops.c - finds the backend of a name, and the best of what this processor can do. */
+/* ops.c - finds the backend of a name, and the best of what this processor can do; ops made of
+ * others. */
 #include "ops_cpu.h"
 
 typedef struct Backend {
@@ -73,4 +74,18 @@ Dtype ops_best_dtype(const Ops *ops)
     if (__builtin_cpu_supports("avx512bf16")) return DTYPE_BF16;
 #endif
     return DTYPE_F32;
+}
+
+void ops_linear_activate(Device *device, Activation kind, Tensor y, Tensor hidden, Tensor x,
+                         const Matrix *w, const float *bias)
+{
+    device->ops->linear(device, hidden, x, w, bias, SET);
+    device->ops->activate(device, kind, y, hidden);
+}
+
+void ops_linear_dx_activate(Device *device, Activation kind, Tensor dhidden, Tensor dactivated,
+                            Tensor dy, const Matrix *w, Tensor hidden)
+{
+    device->ops->linear_dx(device, dactivated, dy, w, SET);
+    device->ops->activate_backward(device, kind, dhidden, dactivated, hidden);
 }

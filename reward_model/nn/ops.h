@@ -106,6 +106,16 @@ typedef struct Ops {
                    Accumulate mode);
     void (*linear_dx)(Device *device, Tensor dx, Tensor dy, const Matrix *w, Accumulate mode);
     void (*linear_dw)(Device *device, float *dw, float *dbias, Tensor dy, Tensor x, float scale);
+    /* Products with an activation beside them, shapes as activate has them:
+     *   hidden = x · Wᵀ + bias, y = activation(hidden);   dhidden = (dy · W) ⊙ activation'(hidden).
+     * All of one op are distinct. A backend may take the activation of the sums before they are
+     * rounded to hidden's dtype, or multiply before dy · W is rounded; else the bits are those of
+     * the two ops. `dactivated`, of the shape of dy · W, is room: its content is undefined
+     * afterwards. */
+    void (*linear_activate)(Device *device, Activation kind, Tensor y, Tensor hidden, Tensor x,
+                            const Matrix *w, const float *bias);
+    void (*linear_dx_activate)(Device *device, Activation kind, Tensor dhidden, Tensor dactivated,
+                               Tensor dy, const Matrix *w, Tensor hidden);
 
     /* out[i] = table[ids[i]] (+ places[positions[i]]); tables fp32 masters; ids in device memory.
      * Backward adds into fp32 gradients, rows with equal ids in ascending i; NULL places: none. */
@@ -172,6 +182,11 @@ struct Device {
 /* The backend of that name ("cpu", "cuda", "auto": cuda where one works, else cpu), or NULL with an
  * error that says what is missing. */
 MUST_CHECK const Ops *ops_find(const char *name, Arena *arena, Err *err);
+/* linear_activate and linear_dx_activate by the two ops each, for a backend that has no other. */
+void ops_linear_activate(Device *device, Activation kind, Tensor y, Tensor hidden, Tensor x,
+                         const Matrix *w, const float *bias);
+void ops_linear_dx_activate(Device *device, Activation kind, Tensor dhidden, Tensor dactivated,
+                            Tensor dy, const Matrix *w, Tensor hidden);
 /* bf16 where the processor multiplies it in hardware (AMX, AVX512-BF16; every supported GPU). */
 Dtype ops_best_dtype(const Ops *ops);
 

@@ -14,6 +14,7 @@
     .norm = cpu_norm, .norm_backward = cpu_norm_backward, .head_norm = cpu_head_norm,              \
     .head_norm_backward = cpu_head_norm_backward, .rotate = cpu_rotate,                            \
     .attention = cpu_attention, .attention_backward = cpu_attention_backward,                      \
+    .linear_activate = ops_linear_activate, .linear_dx_activate = ops_linear_dx_activate,          \
     .activate = cpu_activate, .activate_backward = cpu_activate_backward, .score = cpu_score,      \
     .score_backward = cpu_score_backward, .square_sum = cpu_square_sum, .adamw = cpu_adamw
 

@@ -357,6 +357,7 @@ void emulated_launch(CudaDevice *cuda, CudaPlace place, CudaGrid grid, void (*th
         block.shared[grid.shared_bytes + g] = (unsigned char)(g ^ 0x5a);
     }
     run_grid(grid, seed % 2 == 0);
+    emulated_clock += 1;
     free(block.shared);
     block.shared = NULL;
     block.running = false;

@@ -2,7 +2,8 @@
  * call is done when it returns. */
 #include "emulate.h"
 
-enum { ALIGNMENT = 256, POISON = 0xff, MOST_BYTES = 1 << 30 };
+/* Few multiprocessors, so that grids sized by them go round more than once. */
+enum { ALIGNMENT = 256, POISON = 0xff, MOST_BYTES = 1 << 30, PROCESSORS = 3 };
 
 const char *cudaGetErrorString(cudaError_t status)
 {
@@ -31,17 +32,23 @@ cudaError_t cudaSetDevice(int device)
     return device == 0 ? cudaSuccess : cudaErrorInvalidValue;
 }
 
+cudaError_t cudaGetDevice(int *device)
+{
+    *device = 0;
+    return cudaSuccess;
+}
+
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int device)
 {
     snprintf(properties->name, sizeof properties->name, "an emulated GPU");
+    properties->multiProcessorCount = PROCESSORS;
     return cudaSetDevice(device);
 }
 
-/* Few multiprocessors, so that grids sized by them go round more than once. */
 cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int device)
 {
     switch (attribute) {
-    case cudaDevAttrMultiProcessorCount: *value = 3; break;
+    case cudaDevAttrMultiProcessorCount: *value = PROCESSORS; break;
     case cudaDevAttrComputeCapabilityMajor: *value = 9; break;
     case cudaDevAttrComputeCapabilityMinor: *value = 0; break;
     case cudaDevAttrMaxSharedMemoryPerBlockOptin: *value = 227 * 1024; break;
@@ -102,7 +109,7 @@ cudaError_t cudaMemsetAsync(void *memory, int value, size_t bytes, cudaStream_t 
     return cudaSuccess;
 }
 
-/* Streams and events have nothing to wait for. */
+/* Streams have nothing to wait for. */
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags)
 {
@@ -123,27 +130,47 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
     return cudaSuccess;
 }
 
+/* Events know when they were, by emulated_clock. */
+
+double emulated_clock;
+
+struct EmulatedEvent {
+    double at;
+};
+
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags)
 {
     (void)flags;
-    *event = NULL;
-    return cudaSuccess;
+    *event = static_cast<cudaEvent_t>(calloc(1, sizeof **event));
+    return *event ? cudaSuccess : cudaErrorMemoryAllocation;
+}
+
+cudaError_t cudaEventCreate(cudaEvent_t *event)
+{
+    return cudaEventCreateWithFlags(event, 0);
 }
 
 cudaError_t cudaEventDestroy(cudaEvent_t event)
 {
-    (void)event;
+    free(event);
     return cudaSuccess;
 }
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 {
-    (void)event, (void)stream;
+    (void)stream;
+    event->at = emulated_clock;
     return cudaSuccess;
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event)
 {
     (void)event;
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t begin, cudaEvent_t end)
+{
+    *milliseconds = static_cast<float>(end->at - begin->at);
     return cudaSuccess;
 }

@@ -222,6 +222,67 @@ static void products(Speed *s, const char *name, int64_t inputs, int64_t outputs
     release_after(s, before);
 }
 
+/* ---- products with something beside, as they are chosen, and apart ---- */
+
+static struct {
+    Matrix *up, *down;
+    Tensor x, hidden, y, dy, dx, room;
+    float *bias, *dw, *dbias;
+} m;
+
+static void gelu_beside(Speed *s)
+{
+    s->ops->linear_activate(s->device, ACT_GELU_TANH, m.y, m.hidden, m.x, m.up, m.bias);
+}
+static void gelu_apart(Speed *s)
+{
+    ops_linear_activate(s->device, ACT_GELU_TANH, m.y, m.hidden, m.x, m.up, m.bias);
+}
+static void gelu_dx_beside(Speed *s)
+{
+    s->ops->linear_dx_activate(s->device, ACT_GELU_TANH, m.dx, m.room, m.dy, m.down, m.hidden);
+}
+static void gelu_dx_apart(Speed *s)
+{
+    ops_linear_dx_activate(s->device, ACT_GELU_TANH, m.dx, m.room, m.dy, m.down, m.hidden);
+}
+static void dbias_beside(Speed *s)
+{
+    s->ops->linear_dw(s->device, m.dw, m.dbias, m.dx, m.x, 1);
+}
+static void dbias_apart(Speed *s) /* a scale other than 1 is always apart */
+{
+    s->ops->linear_dw(s->device, m.dw, m.dbias, m.dx, m.x, 1e-6f);
+}
+
+/* GPT-2's MLP. */
+static void products_beside(Speed *s)
+{
+    enum { NARROW = 768, BROAD = 3072 };
+    static const struct {
+        const char *name;
+        void (*call)(Speed *s);
+    } lines[] = {{"768 > 3072 gelu", gelu_beside},       {"  apart", gelu_apart},
+                 {"768 < 3072 dgelu", gelu_dx_beside},   {"  apart", gelu_dx_apart},
+                 {"768 > 3072 dw, dbias", dbias_beside}, {"  apart", dbias_apart}};
+    const size_t count = (size_t)NARROW * BROAD;
+    const int before = s->block_count;
+    m.up = s->ops->matrix_new(s->device, BROAD, NARROW);
+    m.down = s->ops->matrix_new(s->device, NARROW, BROAD);
+    if (!m.up || !m.down) fail("no memory for a matrix");
+    m.dw = memory(s, count * 4), m.dbias = memory(s, BROAD * 4), m.bias = memory(s, BROAD * 4);
+    s->ops->matrix_set(s->device, m.up, m.dw, 1);
+    s->ops->matrix_set(s->device, m.down, m.dw, 1);
+    m.x = tensor(s, s->tokens, NARROW), m.dy = tensor(s, s->tokens, NARROW);
+    m.hidden = tensor(s, s->tokens, BROAD), m.y = tensor(s, s->tokens, BROAD);
+    m.dx = tensor(s, s->tokens, BROAD), m.room = tensor(s, s->tokens, BROAD);
+    for (size_t i = 0; i < LEN(lines); i++)
+        flops_line(s, lines[i].name, lines[i].call, 2.0 * (double)s->tokens * (double)count);
+    s->ops->matrix_free(s->device, m.up);
+    s->ops->matrix_free(s->device, m.down);
+    release_after(s, before);
+}
+
 /* Packed sequences of 1024, causal, 14 heads of 64 over 2: 4 · pairs · 64 operations a head
  * forward (10 back), pairs = 1024 · 1025 / 2 for each sequence. */
 static void attention(Speed *s)
@@ -274,6 +335,7 @@ void check_speed(Check *check)
     products(&s, "896 > 9728", 896, 9728);
     products(&s, "4864 > 896", 4864, 896);
     if (!check->small) products(&s, "2048 > 16384", 2048, 16384);
+    products_beside(&s);
     attention(&s);
     device_sync(s.device);
     release_after(&s, 0);

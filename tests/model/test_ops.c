@@ -61,7 +61,8 @@ static void check_linear(Env *env, Tensor x, Tensor dy, Matrix *matrix, const do
     free(back);
 }
 
-static void check_linear_dw(Env *env, Tensor x, Tensor dy)
+/* Called thrice: gradients are added, and the bias's is wanted twice. */
+static void check_linear_dw(Env *env, Tensor x, Tensor dy, float scale)
 {
     float *dw = env_zeros(env, x.cols * dy.cols), *dbias = env_zeros(env, dy.cols);
     double *in = in_double(x), *out = in_double(dy);
@@ -69,20 +70,26 @@ static void check_linear_dw(Env *env, Tensor x, Tensor dy)
     double *want_bias = want + dy.cols * x.cols;
     for (int64_t r = 0; r < x.rows; r++) {
         for (int64_t o = 0; o < dy.cols; o++) {
-            double d = 2 * 0.25 * out[r * dy.cols + o]; /* called twice, scaled by 0.25 */
-            want_bias[o] += d;
-            for (int64_t i = 0; i < x.cols; i++) want[o * x.cols + i] += d * in[r * x.cols + i];
+            double d = (double)scale * out[r * dy.cols + o];
+            want_bias[o] += 2 * d;
+            for (int64_t i = 0; i < x.cols; i++) want[o * x.cols + i] += 3 * d * in[r * x.cols + i];
         }
     }
-    env->ops->linear_dw(env->device, dw, NULL, dy, x, 0.25f);
-    env->ops->linear_dw(env->device, dw, dbias, dy, x, 0.25f);
-    for (int64_t o = 0; o < dy.cols; o++) want_bias[o] *= 0.5; /* that one only once */
+    env->ops->linear_dw(env->device, dw, NULL, dy, x, scale);
+    env->ops->linear_dw(env->device, dw, dbias, dy, x, scale);
+    env->ops->linear_dw(env->device, dw, dbias, dy, x, scale);
     /* inputs of either dtype are summed in fp32 */
     check_close(env, "linear_dw", flat(dw, dy.cols, x.cols), want, 1e-5);
     check_close(env, "linear_dw, bias", flat(dbias, 1, dy.cols), want_bias, 1e-5);
     free(want);
     free(in);
     free(out);
+}
+
+static void release_all(Env *env)
+{
+    for (int i = 0; i < env->block_count; i++) env->ops->release(env->device, env->blocks[i]);
+    env->block_count = 0;
 }
 
 static void products_of(Env *env, int64_t rows, int64_t inputs, int64_t outputs, int64_t gap)
@@ -102,10 +109,10 @@ static void products_of(Env *env, int64_t rows, int64_t inputs, int64_t outputs,
         if (!round) check_linear(env, x, dy, matrix, w, bias, DTYPE_F32);
         free(w);
     }
-    check_linear_dw(env, x, dy);
+    check_linear_dw(env, x, dy, 0.25f);
+    check_linear_dw(env, x, dy, 1); /* a backend may take the bias along only there */
     ops->matrix_free(env->device, matrix);
-    for (int i = 0; i < env->block_count; i++) ops->release(env->device, env->blocks[i]);
-    env->block_count = 0;
+    release_all(env);
 }
 
 static void products(Env *env)
@@ -116,6 +123,7 @@ static void products(Env *env)
         products_of(env, ROWS[i], 7, 1, 5);
         products_of(env, ROWS[i], 1, 19, 0);
     }
+    products_of(env, 24, 64, 48, 8);
     products_of(env, 100, 130, 70, 3);
     products_of(env, 700, 64, 530, 0); /* beyond every block of ours */
 }
@@ -418,6 +426,116 @@ START_TEST(activations_and_their_gradients)
 }
 END_TEST
 
+/* ---- products with an activation beside ---- */
+
+typedef struct Beside {
+    int64_t rows, inputs, cols; /* of y; hidden has twice as many where it is gated */
+    int64_t gap, offset;        /* elements between rows, and before the first */
+} Beside;
+
+/* `offset` elements into its memory; NaN everywhere, or random between its gaps, which are `more`
+ * wider than the shape says. */
+static Tensor beside_tensor(Env *env, const Beside *b, int64_t cols, int64_t more, bool random)
+{
+    Tensor t = env_poison(env, b->rows + 1, cols, b->gap + more, env->dtype);
+    t.data = (char *)t.data + (size_t)b->offset * dtype_bytes(t.dtype);
+    t.rows = b->rows;
+    for (int64_t r = 0; random && r < t.rows; r++) {
+        for (int64_t c = 0; c < cols; c++) element_set(t, r, c, 2 * (float)env_random(env));
+    }
+    return t;
+}
+
+/* A matrix of N(0, 1/inputs) or so, and what it holds. */
+static Matrix *beside_matrix(Env *env, int64_t outputs, int64_t inputs, double **held)
+{
+    float *master = env_floats(env, outputs * inputs), scale = 2 / sqrtf((float)inputs);
+    Matrix *matrix = env->ops->matrix_new(env->device, outputs, inputs);
+    ck_assert_ptr_nonnull(matrix);
+    env->ops->matrix_set(env->device, matrix, master, scale);
+    *held = weights_held(env, master, outputs * inputs, scale);
+    return matrix;
+}
+
+static void check_linear_activate(Env *env, Activation kind, const Beside *b, bool biased)
+{
+    int64_t wide = b->cols * (kind == ACT_SWIGLU ? 2 : 1);
+    double *w, *want = malloc((size_t)(b->rows * b->cols) * sizeof *want);
+    Tensor x = beside_tensor(env, b, b->inputs, 0, true);
+    Tensor y = beside_tensor(env, b, b->cols, 16, false),
+           hidden = beside_tensor(env, b, wide, 0, false);
+    Matrix *matrix = beside_matrix(env, wide, b->inputs, &w);
+    float *bias = biased ? env_floats(env, wide) : NULL;
+    env->ops->linear_activate(env->device, kind, y, hidden, x, matrix, bias);
+    Case c = {.rows = b->rows, .cols = b->cols, .activation = kind};
+    c.in[0] = linear_wanted(x, w, bias, wide, 0);
+    reference_activate(&c, want);
+    check_close(env, "linear_activate, hidden", hidden, c.in[0], tolerance(env->dtype));
+    check_close(env, "linear_activate", y, want, 2 * tolerance(env->dtype));
+    env->ops->matrix_free(env->device, matrix);
+    free(c.in[0]);
+    free(want);
+    free(w);
+}
+
+static double activation_slope(Activation kind, double x)
+{
+    double step = 1e-4;
+    return (reference_activation(kind, x + step) - reference_activation(kind, x - step)) /
+           (2 * step);
+}
+
+static void check_linear_dx_activate(Env *env, Activation kind, const Beside *b)
+{
+    bool gated = kind == ACT_SWIGLU;
+    int64_t wide = b->cols * (gated ? 2 : 1);
+    double *w, *want = malloc((size_t)(b->rows * wide) * sizeof *want);
+    Tensor dy = beside_tensor(env, b, b->inputs, 0, true),
+           room = beside_tensor(env, b, b->cols, 16, false);
+    Tensor hidden = beside_tensor(env, b, wide, 8, true),
+           dx = beside_tensor(env, b, wide, 0, false);
+    Matrix *matrix = beside_matrix(env, b->inputs, b->cols, &w); /* its outputs are dy's */
+    env->ops->linear_dx_activate(env->device, kind, dx, room, dy, matrix, hidden);
+    double *turned = transposed(w, b->inputs, b->cols);
+    double *slopes = linear_wanted(dy, turned, NULL, b->cols, 0), *in = in_double(hidden);
+    for (int64_t i = 0; i < b->rows * b->cols; i++) {
+        int64_t at = i / b->cols * wide + i % b->cols;
+        want[at] = slopes[i] * activation_slope(kind, in[at]) * (gated ? in[at + b->cols] : 1);
+        if (gated) want[at + b->cols] = slopes[i] * reference_activation(kind, in[at]);
+    }
+    check_close(env, "linear_dx_activate", dx, want, 2 * tolerance(env->dtype));
+    gaps_are_untouched(room, "linear_dx_activate");
+    env->ops->matrix_free(env->device, matrix);
+    free(turned);
+    free(slopes);
+    free(want);
+    free(in);
+    free(w);
+}
+
+static void activated_products(Env *env)
+{
+    static const Beside shapes[] = {{1, 33, 29, 0, 0},  {3, 64, 48, 0, 0},    {17, 64, 48, 8, 8},
+                                    {5, 40, 56, 24, 0}, {17, 64, 48, 3, 0},   {4, 64, 48, 8, 4},
+                                    {6, 64, 44, 0, 0},  {100, 128, 72, 0, 0}, {0, 64, 48, 0, 0}};
+    for (int kind = ACT_GELU_TANH; kind <= ACT_SWIGLU; kind++) {
+        for (size_t i = 0; i < LEN(shapes); i++) {
+            check_linear_activate(env, (Activation)kind, &shapes[i], false);
+            check_linear_activate(env, (Activation)kind, &shapes[i], true);
+            check_linear_dx_activate(env, (Activation)kind, &shapes[i]);
+            release_all(env);
+        }
+    }
+}
+
+START_TEST(products_with_activations_beside)
+{
+    on_every_backend(activated_products);
+}
+END_TEST
+
+/* ---- activations, exactly ---- */
+
 /* Every size of argument: the error is at most 3e-7 of what the gate multiplies. */
 static void exactness(Env *env)
 {
@@ -555,6 +673,7 @@ static uint64_t all_bits(const char *backend, Dtype dtype, int threads)
     if (!env.device) return 0;
     Tensor x = env_tensor(&env, M, IN, 0, dtype), y = env_poison(&env, M, OUT, 0, dtype);
     Tensor dx = env_poison(&env, M, IN, 0, dtype), h = env_poison(&env, M, OUT, 0, dtype);
+    Tensor dh = env_poison(&env, M, IN, 0, dtype), room = env_poison(&env, M, IN, 0, dtype);
     float *dw = env_zeros(&env, IN * OUT + OUT + IN), *stats = env_floats(&env, 2 * M);
     float *master = env_floats(&env, IN * OUT), *weight = env_floats(&env, IN);
     Matrix *matrix = env.ops->matrix_new(env.device, OUT, IN);
@@ -562,7 +681,9 @@ static uint64_t all_bits(const char *backend, Dtype dtype, int threads)
     env.ops->norm(env.device, NORM_RMS, 1e-5f, dx, stats, x, weight, NULL);
     env.ops->linear(env.device, y, dx, matrix, NULL, SET);
     env.ops->activate(env.device, ACT_GELU_TANH, h, y);
+    env.ops->linear_activate(env.device, ACT_GELU_TANH, h, y, dx, matrix, NULL);
     env.ops->linear_dx(env.device, dx, h, matrix, SET);
+    env.ops->linear_dx_activate(env.device, ACT_GELU_TANH, dh, room, h, matrix, x);
     env.ops->linear_dw(env.device, dw, dw + IN * OUT, h, x, 1);
     env.ops->norm_backward(env.device, NORM_RMS, dx, ADD, dw + IN * OUT + OUT, NULL, dx, x, stats,
                            weight);
@@ -570,7 +691,7 @@ static uint64_t all_bits(const char *backend, Dtype dtype, int threads)
     uint64_t hash = 14695981039346656037u, bits;
     memcpy(&bits, &norm, sizeof bits);
     hash = (hash ^ bits) * 1099511628211u;
-    const Tensor parts[] = {flat(dw, 1, IN * OUT + OUT + IN), dx, y};
+    const Tensor parts[] = {flat(dw, 1, IN * OUT + OUT + IN), dx, y, h, dh};
     for (size_t p = 0; p < LEN(parts); p++) {
         const uint8_t *byte = parts[p].data;
         size_t count = (size_t)(parts[p].rows * parts[p].cols) * dtype_bytes(parts[p].dtype);
@@ -654,7 +775,7 @@ UNIT_MAIN("ops", products_and_their_gradients, products_take_operands_of_either_
           rows_are_converted_added_gathered_scattered, bf16_is_rounded_to_nearest_even,
           words_and_places_are_embedded_and_gradients_summed, norms_and_their_gradients,
           heads_are_normed_and_their_gradients, heads_are_turned_and_turned_back,
-          activations_and_their_gradients, activations_are_exact_to_fp32,
-          heads_score_and_their_gradients, adamw_and_the_sum_of_squares,
-          the_same_calls_give_the_same_bits, devices_are_found_or_said_to_be_missing,
-          memory_is_counted_and_may_run_out)
+          activations_and_their_gradients, products_with_activations_beside,
+          activations_are_exact_to_fp32, heads_score_and_their_gradients,
+          adamw_and_the_sum_of_squares, the_same_calls_give_the_same_bits,
+          devices_are_found_or_said_to_be_missing, memory_is_counted_and_may_run_out)

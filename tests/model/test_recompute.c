@@ -21,6 +21,15 @@ static float *gradients_of(World *w, const ModelConfig *c, ModelOptions options,
     return copy;
 }
 
+/* On a GPU GPT-2's activations may come with the product before them, not rounded in between, while
+ * the level that keeps `hidden` rounds it: see model.h. */
+static bool rounds_between(const World *w, const ModelConfig *c, const ModelOptions *options)
+{
+    return !strcmp(w->device->ops->name, "cuda") && w->device->compute == DTYPE_BF16 &&
+           options->mode == TRAIN_FULL && c->activation == ACT_GELU_TANH &&
+           options->recompute == RECOMPUTE_NORMS;
+}
+
 static void levels_check(Dtype compute, TrainMode mode, bool trim)
 {
     World w = world_open(compute, true);
@@ -35,8 +44,12 @@ static void levels_check(Dtype compute, TrainMode mode, bool trim)
         for (options.recompute = 1; options.recompute < RECOMPUTE_LEVELS; options.recompute++) {
             float *got = gradients_of(&w, c, options, &same);
             ck_assert_uint_eq(same, count);
-            ck_assert_msg(memcmp(want, got, count * sizeof(float)) == 0,
-                          "config %td, level %d: other gradients", c - CONFIGS, options.recompute);
+            if (rounds_between(&w, c, &options))
+                ck_assert_double_lt(distance(got, want, count), 0.01);
+            else
+                ck_assert_msg(memcmp(want, got, count * sizeof(float)) == 0,
+                              "config %td, level %d: other gradients", c - CONFIGS,
+                              options.recompute);
             free(got);
         }
         free(want);
@@ -120,7 +133,9 @@ START_TEST(the_plan_by_hand)
         ck_assert_uint_eq(plan.activations, expected[level]);
         /* each part begins at 256 bytes, so a little more than the parameters alone */
         size_t parameters = (size_t)model_config_parameters(&CONFIGS[0]) + HEADS * W;
-        size_t masters = plan.weights - 2 * 2 * products; /* products twice in bf16 */
+        /* products in bf16, on a CPU twice */
+        size_t copies = strcmp(w.device->ops->name, "cuda") ? 2 : 1;
+        size_t masters = plan.weights - 2 * copies * products;
         ck_assert_uint_eq(plan.optimiser, 3 * masters);
         ck_assert_uint_ge(masters, 4 * parameters);
         ck_assert_uint_lt(masters, 4 * parameters + 256 * 28);

@@ -5,8 +5,8 @@
  * kept (the first one) and told by sync, with op, shape and line. Kernels know their element type
  * as a template parameter; storage is `bf16` or `float`, arithmetic fp32.
  *
- * Every file but product.cu uses of CUDA only what tests/cuda/emulate.h offers too, so that a
- * machine without a GPU runs them, thread by thread, on its processor. */
+ * Every file uses of CUDA and cuBLASLt only what tests/cuda/ offers too (emulate.h, cublasLt.h), so
+ * that a machine without a GPU runs them, thread by thread, on its processor. */
 #ifndef AILERON_RM_CUDA_H
 #define AILERON_RM_CUDA_H
 
@@ -19,7 +19,7 @@ extern "C" {
 
 enum { CUDA_FAILURE_BYTES = 256, CUDA_WARP = 32, CUDA_ALIGNMENT = 16 };
 
-struct CudaProducts; /* product.cu: the cuBLASLt handle, its workspace, the tried algorithms */
+struct CudaProducts; /* product.cu: cuBLASLt, its workspace, the chosen algorithms */
 struct CudaBlocks;   /* device.cu: what alloc has given */
 struct CudaPlans;    /* attention_plan.cu: the spans that lie on the device */
 

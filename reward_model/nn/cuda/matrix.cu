@@ -161,15 +161,30 @@ static void bias_add_to(CudaDevice *cuda, const CudaProduct *p)
 static void product(CudaDevice *cuda, const CudaProduct *p)
 {
     if (p->m == 0 || cuda_product_fast(cuda, p)) return;
+    if (p->epilogue != EPILOGUE_NONE) return cuda_product_apart(cuda, p);
     if (p->bias) {
         CudaProduct bare = *p;
         bare.bias = NULL;
-        if (cuda_product_fast(cuda, &bare)) {
-            bias_add_to(cuda, p);
-            return;
-        }
+        if (cuda_product_fast(cuda, &bare)) return bias_add_to(cuda, p);
     }
     plain(cuda, p);
+}
+
+void cuda_product_apart(CudaDevice *cuda, const CudaProduct *p)
+{
+    CudaProduct alone = *p;
+    alone.epilogue = EPILOGUE_NONE;
+    if (p->epilogue == EPILOGUE_ACTIVATE) alone.c = p->hidden;
+    if (p->epilogue == EPILOGUE_ACTIVATE_BACKWARD) alone.c = p->room;
+    product(cuda, &alone);
+    if (p->epilogue == EPILOGUE_ACTIVATE)
+        cuda_activate(&cuda->base, p->activation, p->c, p->hidden);
+    if (p->epilogue == EPILOGUE_ACTIVATE_BACKWARD)
+        cuda_activate_backward(&cuda->base, p->activation, p->c, p->room, p->hidden);
+    if (p->epilogue == EPILOGUE_SUMS) {
+        const Tensor a = {(void *)(uintptr_t)p->a.data, p->k, p->m, p->a.stride, p->a.dtype};
+        cuda_column_sums(&cuda->base, p->sums, a, p->scale);
+    }
 }
 
 /* ---- weights ---- */
@@ -258,57 +273,80 @@ static CudaFactor weight(const Matrix *w, bool turned)
     return CudaFactor{w->data, w->inputs, w->dtype, turned};
 }
 
+/* y = x · Wᵀ + bias and dx = dy · W; further fields are empty. */
+static CudaProduct forward_of(CudaPlace place, Tensor y, Tensor x, const Matrix *w,
+                              const float *bias)
+{
+    CudaProduct p = {};
+    assert(y.rows == x.rows && y.cols == w->outputs && x.cols == w->inputs);
+    p.place = place;
+    p.m = x.rows, p.n = w->outputs, p.k = w->inputs;
+    p.a = factor(x, false), p.b = weight(w, true), p.c = y;
+    p.bias = bias;
+    p.scale = 1;
+    return p;
+}
+
+static CudaProduct backward_of(CudaPlace place, Tensor dx, Tensor dy, const Matrix *w)
+{
+    CudaProduct p = {};
+    assert(dx.rows == dy.rows && dy.cols == w->outputs && dx.cols == w->inputs);
+    p.place = place;
+    p.m = dy.rows, p.n = w->inputs, p.k = w->outputs;
+    p.a = factor(dy, false), p.b = weight(w, false), p.c = dx;
+    p.scale = 1;
+    return p;
+}
+
 void cuda_linear(Device *device, Tensor y, Tensor x, const Matrix *w, const float *bias,
                  Accumulate mode)
 {
-    assert(y.rows == x.rows && y.cols == w->outputs && x.cols == w->inputs);
-    const CudaProduct p = {CUDA_PLACE(y.rows, y.cols),
-                           x.rows,
-                           w->outputs,
-                           w->inputs,
-                           factor(x, false),
-                           weight(w, true),
-                           y,
-                           bias,
-                           1,
-                           mode,
-                           false};
+    CudaProduct p = forward_of(CUDA_PLACE(y.rows, y.cols), y, x, w, bias);
+    p.mode = mode;
     product(cuda_of(device), &p);
 }
 
 void cuda_linear_dx(Device *device, Tensor dx, Tensor dy, const Matrix *w, Accumulate mode)
 {
-    assert(dx.rows == dy.rows && dy.cols == w->outputs && dx.cols == w->inputs);
-    const CudaProduct p = {CUDA_PLACE(dx.rows, dx.cols),
-                           dy.rows,
-                           w->inputs,
-                           w->outputs,
-                           factor(dy, false),
-                           weight(w, false),
-                           dx,
-                           NULL,
-                           1,
-                           mode,
-                           false};
+    CudaProduct p = backward_of(CUDA_PLACE(dx.rows, dx.cols), dx, dy, w);
+    p.mode = mode;
+    product(cuda_of(device), &p);
+}
+
+void cuda_linear_activate(Device *device, Activation kind, Tensor y, Tensor hidden, Tensor x,
+                          const Matrix *w, const float *bias)
+{
+    CudaProduct p = forward_of(CUDA_PLACE(hidden.rows, hidden.cols), hidden, x, w, bias);
+    p.epilogue = EPILOGUE_ACTIVATE;
+    p.activation = kind;
+    p.hidden = hidden, p.c = y;
+    product(cuda_of(device), &p);
+}
+
+void cuda_linear_dx_activate(Device *device, Activation kind, Tensor dhidden, Tensor dactivated,
+                             Tensor dy, const Matrix *w, Tensor hidden)
+{
+    CudaProduct p = backward_of(CUDA_PLACE(dhidden.rows, dhidden.cols), dactivated, dy, w);
+    assert(dhidden.rows == hidden.rows && dhidden.cols == hidden.cols);
+    p.epilogue = EPILOGUE_ACTIVATE_BACKWARD;
+    p.activation = kind;
+    p.hidden = hidden, p.room = dactivated, p.c = dhidden;
     product(cuda_of(device), &p);
 }
 
 void cuda_linear_dw(Device *device, float *dw, float *dbias, Tensor dy, Tensor x, float scale)
 {
+    CudaProduct p = {};
     assert(dy.rows == x.rows);
     if (x.rows == 0) return;
-    const Tensor c = {dw, dy.cols, x.cols, x.cols, DTYPE_F32};
-    const CudaProduct p = {CUDA_PLACE(x.rows, dy.cols),
-                           dy.cols,
-                           x.cols,
-                           x.rows,
-                           factor(dy, true),
-                           factor(x, false),
-                           c,
-                           NULL,
-                           scale,
-                           ADD,
-                           true};
+    p.place = CUDA_PLACE(x.rows, dy.cols);
+    p.m = dy.cols, p.n = x.cols, p.k = x.rows;
+    p.a = factor(dy, true), p.b = factor(x, false);
+    p.c = Tensor{dw, dy.cols, x.cols, x.cols, DTYPE_F32};
+    p.scale = scale;
+    p.mode = ADD;
+    p.sums_tokens = true;
+    p.epilogue = dbias ? EPILOGUE_SUMS : EPILOGUE_NONE;
+    p.sums = dbias;
     product(cuda_of(device), &p);
-    if (dbias) cuda_column_sums(device, dbias, dy, scale);
 }

@@ -26,6 +26,10 @@ void cuda_linear(Device *device, Tensor y, Tensor x, const Matrix *w, const floa
                  Accumulate mode);
 void cuda_linear_dx(Device *device, Tensor dx, Tensor dy, const Matrix *w, Accumulate mode);
 void cuda_linear_dw(Device *device, float *dw, float *dbias, Tensor dy, Tensor x, float scale);
+void cuda_linear_activate(Device *device, Activation kind, Tensor y, Tensor hidden, Tensor x,
+                          const Matrix *w, const float *bias);
+void cuda_linear_dx_activate(Device *device, Activation kind, Tensor dhidden, Tensor dactivated,
+                             Tensor dy, const Matrix *w, Tensor hidden);
 /* rows.cu */
 void cuda_convert(Device *device, Tensor to, Tensor from);
 void cuda_add(Device *device, Tensor to, Tensor from);
