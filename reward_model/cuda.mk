@@ -57,8 +57,8 @@ EMULATED_FLAGS := -g -O2 -fopenmp -fsanitize=address,undefined -fno-sanitize-rec
 	-fno-omit-frame-pointer
 EMULATED_OBJECTS := $(patsubst %,$(EMULATED)/%.o,$(filter-out %/product.cu,$(CUDA_SOURCES)) \
 	$(wildcard tests/cuda/*.cpp)) $(NN_SOURCES:%.c=$(EMULATED)/%.o)
-EMULATED_TESTS := $(addprefix $(EMULATED)/tests/model/,test_ops test_ops_shapes test_ops_attention \
-	test_model)
+EMULATED_TESTS := $(addprefix $(EMULATED)/tests/model/,test_ops test_ops_shapes test_ops_turn \
+	test_ops_attention test_model)
 EMULATE := -x c++ -std=c++17 -DCUDA_EMULATED -include tests/cuda/emulate.h
 
 $(EMULATED)/%.o: %.c reward_model/cuda.mk

@@ -88,9 +88,8 @@ void dnnl_linear_dw(Device *device, float *dw, Tensor dy, Tensor x, float scale)
 #define cpu_embed_backward     AT_LEVEL(cpu_embed_backward)
 #define cpu_norm               AT_LEVEL(cpu_norm)
 #define cpu_norm_backward      AT_LEVEL(cpu_norm_backward)
-#define cpu_head_norm          AT_LEVEL(cpu_head_norm)
-#define cpu_head_norm_backward AT_LEVEL(cpu_head_norm_backward)
-#define cpu_rotate             AT_LEVEL(cpu_rotate)
+#define cpu_turn_heads          AT_LEVEL(cpu_turn_heads)
+#define cpu_turn_heads_backward AT_LEVEL(cpu_turn_heads_backward)
 #define cpu_attention          AT_LEVEL(cpu_attention)
 #define cpu_attention_backward AT_LEVEL(cpu_attention_backward)
 #define cpu_activate           AT_LEVEL(cpu_activate)
@@ -118,12 +117,10 @@ void cpu_norm(Device *device, NormKind kind, float epsilon, Tensor y, float *sta
               const float *weight, const float *bias);
 void cpu_norm_backward(Device *device, NormKind kind, Tensor dx, Accumulate mode, float *dweight,
                        float *dbias, Tensor dy, Tensor x, const float *stats, const float *weight);
-void cpu_head_norm(Device *device, int32_t head_dim, float epsilon, Tensor y, float *stats,
-                   Tensor x, const float *weight);
-void cpu_head_norm_backward(Device *device, int32_t head_dim, Tensor dx, float *dweight, Tensor dy,
-                            Tensor x, const float *stats, const float *weight);
-void cpu_rotate(Device *device, Tensor x, int32_t head_dim, const int32_t *positions,
-                const Rotary *rotary, int direction);
+void cpu_turn_heads(Device *device, int32_t head_dim, float epsilon, const Rotary *rotary,
+                    const HeadTurn *q, const HeadTurn *k);
+void cpu_turn_heads_backward(Device *device, int32_t head_dim, const Rotary *rotary,
+                             const HeadTurn *q, const HeadTurn *k);
 void cpu_attention(Device *device, const AttentionPlan *plan, const Heads *heads, Tensor out,
                    float *lse, Tensor q, Tensor k, Tensor v);
 void cpu_attention_backward(Device *device, const AttentionPlan *plan, const Heads *heads,
