@@ -191,25 +191,45 @@ INLINE const float *wave_at(const Turning *turning, const float *table, const He
     return turning->half ? table + t->positions[row] * turning->half : NULL;
 }
 
+/* Without a norm. What does not rotate is left alone where it stands in its place already. */
+INLINE void rotate_row(char *to, Dtype to_type, const char *from, Dtype from_type, int64_t heads,
+                       int64_t dim, const float *cosines, const float *sines, int64_t half,
+                       float sign)
+{
+    const size_t to_step = (size_t)dim * dtype_bytes(to_type);
+    const size_t from_step = (size_t)dim * dtype_bytes(from_type);
+    for (int64_t h = 0; to == from && h < heads; h++) {
+        rotate_head(to + (size_t)h * to_step, to_type, to + (size_t)h * to_step, to_type, dim,
+                    cosines, sines, half, sign);
+    }
+    for (int64_t h = 0; to != from && h < heads; h++) {
+        rotate_head(to + (size_t)h * to_step, to_type, from + (size_t)h * from_step, from_type, dim,
+                    cosines, sines, half, sign);
+    }
+}
+
 /* A head is normed to where it goes, and is rotated while it lies in the nearest cache. */
 INLINE void turn_row(const Turning *turning, const HeadTurn *t, int64_t row, Dtype x_type,
                      Dtype y_type)
 {
-    int64_t dim = turning->dim, heads = t->x.cols / dim;
+    const int64_t dim = turning->dim, half = turning->half, heads = t->x.cols / dim;
+    const size_t x_step = (size_t)dim * dtype_bytes(x_type);
+    const size_t y_step = (size_t)dim * dtype_bytes(y_type);
     const float *cosines = wave_at(turning, turning->rotary->cosines, t, row);
     const float *sines = wave_at(turning, turning->rotary->sines, t, row);
-    for (int64_t h = 0; h < heads; h++) {
-        void *y = head_at(t->y, row, h, dim);
-        const void *from = head_at(t->x, row, h, dim);
-        Dtype from_type = x_type;
-        if (t->weight) {
-            Segment s = {.y = y, .y_type = y_type, .x = from, .x_type = x_type, .cols = dim};
-            float mean;
-            norm_segment(s, NORM_RMS, turning->epsilon, &mean, &t->stats[row * heads + h],
-                         t->weight, NULL);
-            from = y, from_type = y_type;
-        }
-        rotate_head(y, y_type, from, from_type, dim, cosines, sines, turning->half, 1);
+    const float *weight = t->weight;
+    const float epsilon = turning->epsilon;
+    float mean, *stats = weight ? t->stats + row * heads : NULL;
+    const char *x = row_at(t->x, row);
+    char *y = row_at(t->y, row);
+    if (!weight) {
+        rotate_row(y, y_type, x, x_type, heads, dim, cosines, sines, half, 1);
+        return;
+    }
+    for (int64_t h = 0; h < heads; h++, x += x_step, y += y_step) {
+        Segment s = {.y = y, .y_type = y_type, .x = x, .x_type = x_type, .cols = dim};
+        norm_segment(s, NORM_RMS, epsilon, &mean, &stats[h], weight, NULL);
+        rotate_head(y, y_type, y, y_type, dim, cosines, sines, half, 1);
     }
 }
 
@@ -245,27 +265,31 @@ void cpu_turn_heads(Device *device, int32_t head_dim, float epsilon, const Rotar
 
 /* own: the block's part of dweight; NULL without a norm. */
 INLINE void turn_back_row(const Turning *turning, const HeadTurn *t, int64_t row, float *own,
-                          Dtype dy_type, Dtype dx_type)
+                          Dtype x_type, Dtype dy_type, Dtype dx_type)
 {
-    int64_t dim = turning->dim, heads = t->dy.cols / dim;
+    const int64_t dim = turning->dim, half = turning->half, heads = t->dy.cols / dim;
+    const size_t dy_step = (size_t)dim * dtype_bytes(dy_type);
+    const size_t dx_step = (size_t)dim * dtype_bytes(dx_type);
     const float *cosines = wave_at(turning, turning->rotary->cosines, t, row);
     const float *sines = wave_at(turning, turning->rotary->sines, t, row);
+    const float *weight = t->weight, *stats = own ? t->stats + row * heads : NULL;
+    const char *dy = row_at(t->dy, row);
+    char *dx = row_at(t->dx, row);
     _Alignas(64) char back[TURN_HEAD_DIM_MAX * sizeof(float)];
-    for (int64_t h = 0; h < heads; h++) {
-        void *dx = head_at(t->dx, row, h, dim);
-        const void *dy = head_at(t->dy, row, h, dim);
-        void *to = own ? back : dx;
-        rotate_head(to, own ? dy_type : dx_type, dy, dy_type, dim, cosines, sines, turning->half,
-                    -1);
-        if (!own) continue;
+    if (!own) {
+        rotate_row(dx, dx_type, dy, dy_type, heads, dim, cosines, sines, half, -1);
+        return;
+    }
+    for (int64_t h = 0; h < heads; h++, dy += dy_step, dx += dx_step) {
+        rotate_head(back, dy_type, dy, dy_type, dim, cosines, sines, half, -1);
         Segment s = {.y = dx,
                      .y_type = dx_type,
                      .x = head_at(t->x, row, h, dim),
-                     .x_type = t->x.dtype,
+                     .x_type = x_type,
                      .dy = back,
                      .dy_type = dy_type,
                      .cols = dim};
-        norm_segment_backward(s, NORM_RMS, 0, t->stats[row * heads + h], SET, t->weight, own, NULL);
+        norm_segment_backward(s, NORM_RMS, 0, stats[h], SET, weight, own, NULL);
     }
 }
 
@@ -273,13 +297,15 @@ static void turn_back_rows(const Turning *turning, const HeadTurn *t, int64_t be
                            float *own)
 {
     if (end > t->dy.rows) end = t->dy.rows;
+    const Dtype type = t->dy.dtype, x_type = own ? t->x.dtype : type;
+    const bool same = type == t->dx.dtype && type == x_type;
     for (int64_t r = begin; r < end; r++) {
-        if (t->dy.dtype == DTYPE_F32 && t->dx.dtype == DTYPE_F32)
-            turn_back_row(turning, t, r, own, DTYPE_F32, DTYPE_F32);
-        else if (t->dy.dtype == DTYPE_BF16 && t->dx.dtype == DTYPE_BF16)
-            turn_back_row(turning, t, r, own, DTYPE_BF16, DTYPE_BF16);
+        if (same && type == DTYPE_F32)
+            turn_back_row(turning, t, r, own, DTYPE_F32, DTYPE_F32, DTYPE_F32);
+        else if (same)
+            turn_back_row(turning, t, r, own, DTYPE_BF16, DTYPE_BF16, DTYPE_BF16);
         else
-            turn_back_row(turning, t, r, own, t->dy.dtype, t->dx.dtype);
+            turn_back_row(turning, t, r, own, x_type, type, t->dx.dtype);
     }
 }
 
