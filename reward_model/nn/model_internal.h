@@ -104,6 +104,7 @@ static_assert((int)STAGING_FLOATS >= (int)MODEL_HIDDEN_MAX &&
                   (int)STAGING_FLOATS >= (int)MODEL_HEADS_MAX * (int)MODEL_HEAD_DIM_MAX &&
                   (int)STAGING_FLOATS >= (int)MODEL_WIDTH_MAX,
               "a row must fit in staging");
+static_assert((int)MODEL_HEAD_DIM_MAX <= (int)TURN_HEAD_DIM_MAX, "every head can be turned");
 
 /* ---- model_memory.c ---- */
 

@@ -65,8 +65,9 @@ typedef struct Rotary {
     int32_t rotary_dims;
 } Rotary;
 
+enum { TURN_HEAD_DIM_MAX = 256 }; /* head_dim that turn_heads takes */
+
 /* q or k of a layer on its way to attention; the tensors are [rows, heads · head_dim]. */
-enum { TURN_HEAD_DIM_MAX = 256 };
 typedef struct HeadTurn {
     Tensor x, y;              /* y may be x */
     Tensor dy, dx;            /* of turn_heads_backward alone; dx may be dy */
@@ -138,9 +139,10 @@ typedef struct Ops {
                           float *dbias, Tensor dy, Tensor x, const float *stats,
                           const float *weight);
 
-    /* Each head of q and of k by itself: RMS norm (Qwen3; both have a weight, or neither), then
-     * rotation. The one may have other rows than the other. fp32, and rounded to y's dtype three
-     * times: x · 1/deviation; that · weight; what has been rotated.
+    /* y of x, each head of q and of k by itself: RMS norm (Qwen3; both have a weight, or neither),
+     * then rotation (of none where rotary_dims is 0). q and k may differ in rows and heads. In
+     * fp32, rounded to y's dtype three times: x · 1/deviation; that · weight, both as transformers
+     * does; what has been rotated.
      * Backward: dy, turned back and rounded to dy's dtype, goes through the norm; x and stats as
      * forward had and left them. dx is set; dweight is always added. Without a norm it only turns
      * dy back, and reads no x. */
