@@ -57,8 +57,8 @@ EMULATED_FLAGS := -g -O2 -fopenmp -fsanitize=address,undefined -fno-sanitize-rec
 	-fno-omit-frame-pointer
 EMULATED_OBJECTS := $(patsubst %,$(EMULATED)/%.o,$(CUDA_SOURCES) $(wildcard tests/cuda/*.cpp)) \
 	$(NN_SOURCES:%.c=$(EMULATED)/%.o)
-EMULATED_TESTS := $(addprefix $(EMULATED)/tests/model/,test_ops test_ops_shapes test_ops_attention \
-	test_model test_recompute)
+EMULATED_TESTS := $(addprefix $(EMULATED)/tests/model/,test_ops test_ops_shapes test_ops_turn \
+	test_ops_attention test_model test_recompute)
 EMULATE := -x c++ -std=c++17 -DCUDA_EMULATED -include tests/cuda/emulate.h -Itests/cuda
 
 $(EMULATED)/%.o: %.c reward_model/cuda.mk

@@ -3,7 +3,7 @@
 #include "model_internal.h"
 
 /* dx of the rows that ask: in, the gradient of kept->next; out, that of kept->asking but for what
- * comes through norm1. Leaves dturned and d.v. */
+ * comes through norm1. Leaves d. */
 static void asking_backward(Model *model, const Layer *layer, const Kept *kept,
                             const AttentionPlan *plan, Tensor dx)
 {
@@ -20,11 +20,11 @@ static void asking_backward(Model *model, const Layer *layer, const Kept *kept,
     product_backward(model, &layer->out, s->dattended, dx, kept->attended, s->low, s->dlow);
     if (parallel) norm_backward(model, &layer->norm2, dx, ADD, s->dnormed2, before, kept->stats2);
 
-    Projections p = heads_turned(model, kept);
-    ops->attention_backward(model->device, plan, &heads, s->dturned.q, s->dturned.k, s->d.v,
-                            s->dattended, kept->attended, kept->lse, p.q, p.k, p.v);
+    const Projections *p = &kept->turned, *d = &s->d;
+    ops->attention_backward(model->device, plan, &heads, d->q, d->k, d->v, s->dattended,
+                            kept->attended, kept->lse, p->q, p->k, p->v);
     attention_count(model, plan, 5);
-    heads_turn_back(model, layer, kept, s);
+    heads_turn_back(model, layer, kept, d);
 }
 
 /* Through norm1 to every row: pass->dx becomes the gradient of kept->x. `down`: it is wanted. */

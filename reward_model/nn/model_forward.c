@@ -24,8 +24,8 @@ static void attention_forward(Model *model, const Layer *layer, const Kept *kept
         ops->gather(model->device, kept->asking, kept->x, pass->scored_rows);
     }
     heads_turn(model, layer, kept);
-    Projections p = heads_turned(model, kept);
-    ops->attention(model->device, plan, &heads, kept->attended, kept->lse, p.q, p.k, p.v);
+    const Projections *p = &kept->turned;
+    ops->attention(model->device, plan, &heads, kept->attended, kept->lse, p->q, p->k, p->v);
     attention_count(model, plan, 2);
 }
 

@@ -3,7 +3,7 @@
  * One activation arena holds a pass: what each layer keeps for the backward pass, then what all
  * layers share, then scratch. How much is kept is ModelOptions.recompute; see Kept.
  *
- *   x ── norm1 ── q|k|v ── (head norms) ── rotate ── attention ── out ──(+x)── mid
+ *   x ── norm1 ── q|k|v ── (head norms) ── rotation ── attention ── out ──(+x)── mid
  *   mid ── norm2 ── up ── activation ── down ──(+mid)── next        (GPT-NeoX: norm2 of x)
  *
  * In a trimmed last layer all rows give keys and values, and only the scored rows ask: their q,
@@ -46,20 +46,20 @@ typedef struct Kept {
     Tensor x, next;         /* 3: [rows, width]; [asked, width], x of the layer above */
     Tensor asking;          /* 2: x of the rows that ask; x itself unless trimmed */
     Tensor mid;             /* 2: [asked, width] */
-    Projections raw;        /* 2: rotated in place unless there are head norms */
+    Projections raw;        /* 2 */
     Tensor attended;        /* 2: [asked, query_heads · head_dim] */
     float *lse;             /* 2 */
     Tensor hidden;          /* 1: [asked, up's outputs] */
     Tensor normed, queried; /* 0: norm1 of x; its rows that ask */
     Tensor normed2;         /* 0: [asked, width] */
     Tensor activated;       /* 0: [asked, hidden] */
-    Projections turned;     /* 0: q and k as attention reads them, when there are head norms */
+    Projections turned; /* 0: as attention reads them; raw itself unless head norms want it again */
     float *stats, *stats2, *q_stats, *k_stats; /* 0 */
 } Kept;
 
 typedef struct Scratch { /* shared by the layers; one for full and one for trimmed layers */
     Tensor low, dnormed, dqueried, dnormed2, dactivated, dhidden, dattended, dlow;
-    Projections d, dturned;
+    Projections d;
 } Scratch;
 
 typedef struct Pass {
@@ -105,6 +105,7 @@ static_assert((int)STAGING_FLOATS >= (int)MODEL_HIDDEN_MAX &&
                   (int)STAGING_FLOATS >= (int)MODEL_HEADS_MAX * (int)MODEL_HEAD_DIM_MAX &&
                   (int)STAGING_FLOATS >= (int)MODEL_WIDTH_MAX,
               "a row must fit in staging");
+static_assert((int)MODEL_HEAD_DIM_MAX <= (int)TURN_HEAD_DIM_MAX, "every head can be turned");
 
 /* ---- model_memory.c ---- */
 
@@ -135,11 +136,9 @@ void product_backward_activate(Model *model, const Product *product, Tensor dhid
                                Tensor dactivated, Tensor dy, Tensor x, Tensor hidden, Tensor low,
                                Tensor dlow);
 void product_refresh(Model *model, const Product *product, bool all);
-/* q, k and v of a layer as attention reads them, after head norms and rotation: made, and found. */
+/* Head norms and rotation: kept->raw to kept->turned. Back: d, in place. */
 void heads_turn(Model *model, const Layer *layer, const Kept *kept);
-Projections heads_turned(const Model *model, const Kept *kept);
-/* scratch->dturned, the gradient of those, to scratch->d; v's is already in place. */
-void heads_turn_back(Model *model, const Layer *layer, const Kept *kept, const Scratch *scratch);
+void heads_turn_back(Model *model, const Layer *layer, const Kept *kept, const Projections *d);
 void norm_forward(Model *model, const Norm *norm, Tensor y, float *stats, Tensor x);
 void norm_backward(Model *model, const Norm *norm, Tensor dx, Accumulate mode, Tensor dy, Tensor x,
                    const float *stats);

@@ -90,8 +90,12 @@ static void place_kept(Layout *layout, const Model *model, const Pass *pass, boo
     k->activated = take_rows(layout, asked, c->hidden);
     k->stats = take(layout, 2 * rows, sizeof(float));
     k->stats2 = take(layout, 2 * asked, sizeof(float));
+    k->turned = k->raw;
     if (!c->head_norm) return;
-    k->turned = take_projections(layout, c, rows, asked, trimmed);
+    if (level != RECOMPUTE_ALL) {
+        k->turned.q = take_rows(layout, asked, (int64_t)c->query_heads * c->head_dim);
+        k->turned.k = take_rows(layout, rows, (int64_t)c->key_heads * c->head_dim);
+    }
     k->q_stats = take(layout, asked * c->query_heads, sizeof(float));
     k->k_stats = take(layout, rows * c->key_heads, sizeof(float));
 }
@@ -115,7 +119,6 @@ static void place_scratch(Layout *layout, const Model *model, const Pass *pass, 
     s->dattended = take_rows(layout, asked, attended);
     s->dlow = take_rows(layout, rows, rank);
     s->d = take_projections(layout, c, rows, asked, trimmed);
-    s->dturned = c->head_norm ? take_projections(layout, c, rows, asked, trimmed) : s->d;
 }
 
 /* The stream from layer to layer, then what each layer keeps, then for one layer at a time what

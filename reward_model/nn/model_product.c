@@ -122,51 +122,42 @@ Heads attention_heads(const ModelConfig *c)
                    (float)(1 / sqrt((double)c->head_dim))};
 }
 
-static const int32_t *asking_positions(const Model *model, const Layer *layer)
+/* What of q or k is forward, and with its norm; the gradients are of turn_heads_backward alone. */
+static HeadTurn head_turn(const Model *model, const Norm *norm, Tensor x, Tensor y, float *stats,
+                          const int32_t *positions)
 {
-    return layer->trimmed ? model->pass.scored_positions : model->pass.positions;
+    HeadTurn turn = {.x = x, .y = y, .positions = positions};
+    if (!model->config.head_norm) return turn;
+    turn.weight = norm->weight, turn.dweight = norm->dweight, turn.stats = stats;
+    return turn;
 }
 
-Projections heads_turned(const Model *model, const Kept *kept)
+static HeadTurn query_turn(const Model *model, const Layer *layer, const Kept *kept)
 {
-    if (!model->config.head_norm) return kept->raw;
-    Projections turned = kept->turned;
-    turned.v = kept->raw.v;
-    return turned;
+    const Pass *pass = &model->pass;
+    return head_turn(model, &layer->q_norm, kept->raw.q, kept->turned.q, kept->q_stats,
+                     layer->trimmed ? pass->scored_positions : pass->positions);
+}
+
+static HeadTurn key_turn(const Model *model, const Layer *layer, const Kept *kept)
+{
+    return head_turn(model, &layer->k_norm, kept->raw.k, kept->turned.k, kept->k_stats,
+                     model->pass.positions);
 }
 
 void heads_turn(Model *model, const Layer *layer, const Kept *kept)
 {
     const ModelConfig *c = &model->config;
-    Projections turned = heads_turned(model, kept);
-    if (c->head_norm) {
-        model->ops->head_norm(model->device, c->head_dim, c->norm_epsilon, turned.q, kept->q_stats,
-                              kept->raw.q, layer->q_norm.weight);
-        model->ops->head_norm(model->device, c->head_dim, c->norm_epsilon, turned.k, kept->k_stats,
-                              kept->raw.k, layer->k_norm.weight);
-    }
-    if (c->rotary_dims) {
-        model->ops->rotate(model->device, turned.q, c->head_dim, asking_positions(model, layer),
-                           &model->rotary, 1);
-        model->ops->rotate(model->device, turned.k, c->head_dim, model->pass.positions,
-                           &model->rotary, 1);
-    }
+    HeadTurn q = query_turn(model, layer, kept), k = key_turn(model, layer, kept);
+    model->ops->turn_heads(model->device, c->head_dim, c->norm_epsilon, &model->rotary, &q, &k);
 }
 
-void heads_turn_back(Model *model, const Layer *layer, const Kept *kept, const Scratch *s)
+void heads_turn_back(Model *model, const Layer *layer, const Kept *kept, const Projections *d)
 {
-    const ModelConfig *c = &model->config;
-    if (c->rotary_dims) {
-        model->ops->rotate(model->device, s->dturned.q, c->head_dim, asking_positions(model, layer),
-                           &model->rotary, -1);
-        model->ops->rotate(model->device, s->dturned.k, c->head_dim, model->pass.positions,
-                           &model->rotary, -1);
-    }
-    if (!c->head_norm) return; /* dturned is d */
-    model->ops->head_norm_backward(model->device, c->head_dim, s->d.q, layer->q_norm.dweight,
-                                   s->dturned.q, kept->raw.q, kept->q_stats, layer->q_norm.weight);
-    model->ops->head_norm_backward(model->device, c->head_dim, s->d.k, layer->k_norm.dweight,
-                                   s->dturned.k, kept->raw.k, kept->k_stats, layer->k_norm.weight);
+    HeadTurn q = query_turn(model, layer, kept), k = key_turn(model, layer, kept);
+    q.dx = q.dy = d->q;
+    k.dx = k.dy = d->k;
+    model->ops->turn_heads_backward(model->device, model->config.head_dim, &model->rotary, &q, &k);
 }
 
 /* ---- attention's operations: `products` of (pairs of query and key) · head_dim, over heads ----

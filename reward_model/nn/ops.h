@@ -65,6 +65,18 @@ typedef struct Rotary {
     int32_t rotary_dims;
 } Rotary;
 
+enum { TURN_HEAD_DIM_MAX = 256 }; /* head_dim that turn_heads takes */
+
+/* q or k of a layer on its way to attention; the tensors are [rows, heads · head_dim]. */
+typedef struct HeadTurn {
+    Tensor x, y;              /* y may be x */
+    Tensor dy, dx;            /* of turn_heads_backward alone; dx may be dy */
+    const int32_t *positions; /* [rows]: rows of the rotary tables */
+    const float *weight;      /* [head_dim] of the RMS norm; NULL: none, nor what follows */
+    float *dweight;           /* [head_dim]; NULL: not wanted */
+    float *stats;             /* [rows, heads] 1/deviation */
+} HeadTurn;
+
 typedef struct AdamW {
     float learning_rate, beta1, beta2, epsilon, weight_decay;
     float gradient_scale; /* multiplies every gradient first: clipping and averaging */
@@ -130,22 +142,24 @@ typedef struct Ops {
     /* y = norm(x) · weight (+ bias), statistics in fp32: stats[row] = {mean (0 for RMS),
      * 1/deviation}. RMS casts to the activation's dtype before multiplying by weight, as
      * transformers does. Backward: dx (mode) and, always added, dweight and dbias; bias and dbias
-     * NULL for RMS; dweight NULL (then dbias too): not wanted, in head_norm_backward as well. */
+     * NULL for RMS; dweight NULL (then dbias too): not wanted. */
     void (*norm)(Device *device, NormKind kind, float epsilon, Tensor y, float *stats, Tensor x,
                  const float *weight, const float *bias);
     void (*norm_backward)(Device *device, NormKind kind, Tensor dx, Accumulate mode, float *dweight,
                           float *dbias, Tensor dy, Tensor x, const float *stats,
                           const float *weight);
 
-    /* RMS norm over each head of x [rows, heads · head_dim] before rotation (Qwen3); y may be x.
-     * stats: [rows, heads] 1/deviation. */
-    void (*head_norm)(Device *device, int32_t head_dim, float epsilon, Tensor y, float *stats,
-                      Tensor x, const float *weight);
-    void (*head_norm_backward)(Device *device, int32_t head_dim, Tensor dx, float *dweight,
-                               Tensor dy, Tensor x, const float *stats, const float *weight);
-    /* Rotates every head of x in place; `direction` -1 turns gradients back. */
-    void (*rotate)(Device *device, Tensor x, int32_t head_dim, const int32_t *positions,
-                   const Rotary *rotary, int direction);
+    /* y of x, each head of q and of k by itself: RMS norm (Qwen3; both have a weight, or neither),
+     * then rotation (of none where rotary_dims is 0). q and k may differ in rows and heads. In
+     * fp32, rounded to y's dtype three times: x · 1/deviation; that · weight, both as transformers
+     * does; what has been rotated.
+     * Backward: dy, turned back and rounded to dy's dtype, goes through the norm; x and stats as
+     * forward had and left them. dx is set; dweight is always added. Without a norm it only turns
+     * dy back, and reads no x. */
+    void (*turn_heads)(Device *device, int32_t head_dim, float epsilon, const Rotary *rotary,
+                       const HeadTurn *q, const HeadTurn *k);
+    void (*turn_heads_backward)(Device *device, int32_t head_dim, const Rotary *rotary,
+                                const HeadTurn *q, const HeadTurn *k);
 
     /* out[query_rows, Hq·e]; lse [query_rows, Hq] fp32, kept for the backward pass.
      * Backward sets dq, dk, dv (rows that nobody attends get 0). */

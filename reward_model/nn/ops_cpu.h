@@ -80,31 +80,30 @@ void dnnl_linear_dw(Device *device, float *dw, Tensor dy, Tensor x, float scale)
 #define CPU_NAME(name, level) CPU_JOIN(name, level)
 #define AT_LEVEL(name)        CPU_NAME(name, CPU_LEVEL)
 
-#define cpu_convert            AT_LEVEL(cpu_convert)
-#define cpu_add                AT_LEVEL(cpu_add)
-#define cpu_gather             AT_LEVEL(cpu_gather)
-#define cpu_scatter_add        AT_LEVEL(cpu_scatter_add)
-#define cpu_embed              AT_LEVEL(cpu_embed)
-#define cpu_embed_backward     AT_LEVEL(cpu_embed_backward)
-#define cpu_norm               AT_LEVEL(cpu_norm)
-#define cpu_norm_backward      AT_LEVEL(cpu_norm_backward)
-#define cpu_head_norm          AT_LEVEL(cpu_head_norm)
-#define cpu_head_norm_backward AT_LEVEL(cpu_head_norm_backward)
-#define cpu_rotate             AT_LEVEL(cpu_rotate)
-#define cpu_attention          AT_LEVEL(cpu_attention)
-#define cpu_attention_backward AT_LEVEL(cpu_attention_backward)
-#define cpu_activate           AT_LEVEL(cpu_activate)
-#define cpu_activate_backward  AT_LEVEL(cpu_activate_backward)
-#define cpu_square_sum         AT_LEVEL(cpu_square_sum)
-#define cpu_adamw              AT_LEVEL(cpu_adamw)
-#define cpu_matrix_new         AT_LEVEL(cpu_matrix_new)
-#define cpu_matrix_free        AT_LEVEL(cpu_matrix_free)
-#define cpu_matrix_set         AT_LEVEL(cpu_matrix_set)
-#define cpu_matrix_bytes       AT_LEVEL(cpu_matrix_bytes)
-#define cpu_linear             AT_LEVEL(cpu_linear)
-#define cpu_linear_dx          AT_LEVEL(cpu_linear_dx)
-#define cpu_linear_dw          AT_LEVEL(cpu_linear_dw)
-#define cpu_column_sums        AT_LEVEL(cpu_column_sums)
+#define cpu_convert             AT_LEVEL(cpu_convert)
+#define cpu_add                 AT_LEVEL(cpu_add)
+#define cpu_gather              AT_LEVEL(cpu_gather)
+#define cpu_scatter_add         AT_LEVEL(cpu_scatter_add)
+#define cpu_embed               AT_LEVEL(cpu_embed)
+#define cpu_embed_backward      AT_LEVEL(cpu_embed_backward)
+#define cpu_norm                AT_LEVEL(cpu_norm)
+#define cpu_norm_backward       AT_LEVEL(cpu_norm_backward)
+#define cpu_turn_heads          AT_LEVEL(cpu_turn_heads)
+#define cpu_turn_heads_backward AT_LEVEL(cpu_turn_heads_backward)
+#define cpu_attention           AT_LEVEL(cpu_attention)
+#define cpu_attention_backward  AT_LEVEL(cpu_attention_backward)
+#define cpu_activate            AT_LEVEL(cpu_activate)
+#define cpu_activate_backward   AT_LEVEL(cpu_activate_backward)
+#define cpu_square_sum          AT_LEVEL(cpu_square_sum)
+#define cpu_adamw               AT_LEVEL(cpu_adamw)
+#define cpu_matrix_new          AT_LEVEL(cpu_matrix_new)
+#define cpu_matrix_free         AT_LEVEL(cpu_matrix_free)
+#define cpu_matrix_set          AT_LEVEL(cpu_matrix_set)
+#define cpu_matrix_bytes        AT_LEVEL(cpu_matrix_bytes)
+#define cpu_linear              AT_LEVEL(cpu_linear)
+#define cpu_linear_dx           AT_LEVEL(cpu_linear_dx)
+#define cpu_linear_dw           AT_LEVEL(cpu_linear_dw)
+#define cpu_column_sums         AT_LEVEL(cpu_column_sums)
 
 void cpu_convert(Device *device, Tensor to, Tensor from);
 void cpu_add(Device *device, Tensor to, Tensor from);
@@ -118,12 +117,10 @@ void cpu_norm(Device *device, NormKind kind, float epsilon, Tensor y, float *sta
               const float *weight, const float *bias);
 void cpu_norm_backward(Device *device, NormKind kind, Tensor dx, Accumulate mode, float *dweight,
                        float *dbias, Tensor dy, Tensor x, const float *stats, const float *weight);
-void cpu_head_norm(Device *device, int32_t head_dim, float epsilon, Tensor y, float *stats,
-                   Tensor x, const float *weight);
-void cpu_head_norm_backward(Device *device, int32_t head_dim, Tensor dx, float *dweight, Tensor dy,
-                            Tensor x, const float *stats, const float *weight);
-void cpu_rotate(Device *device, Tensor x, int32_t head_dim, const int32_t *positions,
-                const Rotary *rotary, int direction);
+void cpu_turn_heads(Device *device, int32_t head_dim, float epsilon, const Rotary *rotary,
+                    const HeadTurn *q, const HeadTurn *k);
+void cpu_turn_heads_backward(Device *device, int32_t head_dim, const Rotary *rotary,
+                             const HeadTurn *q, const HeadTurn *k);
 void cpu_attention(Device *device, const AttentionPlan *plan, const Heads *heads, Tensor out,
                    float *lse, Tensor q, Tensor k, Tensor v);
 void cpu_attention_backward(Device *device, const AttentionPlan *plan, const Heads *heads,

@@ -93,11 +93,6 @@ static Run run_after(const Block *b, int64_t seen)
 
 /* ---- rows in and out ---- */
 
-INLINE void *head_at(Tensor x, int64_t row, int64_t head, int64_t e)
-{
-    return (char *)row_at(x, row) + (size_t)(head * e) * dtype_bytes(x.dtype);
-}
-
 /* to[wide] = factor · from[e], zeros after. */
 static void load_head(float *to, const void *from, Dtype dtype, int64_t e, float factor)
 {

@@ -1,4 +1,4 @@
-/* ops_cpu_norm.c - LayerNorm, RMS norm over rows and over heads, and rotary positions. */
+/* ops_cpu_norm.c - LayerNorm, RMS norm, over rows and over heads; rotary positions. */
 #include <math.h>
 #include "ops_cpu_simd.h"
 
@@ -63,26 +63,6 @@ void cpu_norm(Device *device, NormKind kind, float epsilon, Tensor y, float *sta
                      .x_type = x.dtype,
                      .cols = x.cols};
         norm_segment(s, kind, epsilon, &stats[2 * r], &stats[2 * r + 1], weight, bias);
-    }
-}
-
-void cpu_head_norm(Device *device, int32_t head_dim, float epsilon, Tensor y, float *stats,
-                   Tensor x, const float *weight)
-{
-    int64_t heads = x.cols / head_dim;
-    assert(y.rows == x.rows && y.cols == x.cols && heads * head_dim == x.cols);
-#pragma omp parallel for schedule(static) num_threads(cpu_of(device)->threads)
-    for (int64_t r = 0; r < x.rows; r++) {
-        for (int64_t h = 0; h < heads; h++) {
-            size_t skip = (size_t)(h * head_dim);
-            Segment s = {.y = (char *)row_at(y, r) + skip * dtype_bytes(y.dtype),
-                         .y_type = y.dtype,
-                         .x = (char *)row_at(x, r) + skip * dtype_bytes(x.dtype),
-                         .x_type = x.dtype,
-                         .cols = head_dim};
-            float mean;
-            norm_segment(s, NORM_RMS, epsilon, &mean, &stats[r * heads + h], weight, NULL);
-        }
     }
 }
 
@@ -178,70 +158,188 @@ void cpu_norm_backward(Device *device, NormKind kind, Tensor dx, Accumulate mode
     if (dbias) add_partials(cpu, dbias, partials + x.cols, blocks.count, step, x.cols);
 }
 
-void cpu_head_norm_backward(Device *device, int32_t head_dim, Tensor dx, float *dweight, Tensor dy,
-                            Tensor x, const float *stats, const float *weight)
-{
-    assert(dx.rows == x.rows && dy.rows == x.rows && dx.cols == x.cols && dy.cols == x.cols);
-    Cpu *cpu = cpu_of(device);
-    Blocks blocks = blocks_of(x.rows);
-    int64_t heads = x.cols / head_dim;
-    float *partials = cpu_scratch(cpu, SLOT_PARTIALS, (size_t)(blocks.count * head_dim) * 4);
-    if (!partials) return;
-#pragma omp parallel for schedule(static) num_threads(cpu->threads)
-    for (int64_t b = 0; b < blocks.count; b++) {
-        float *own = partials + b * head_dim;
-        memset(own, 0, (size_t)head_dim * 4);
-        int64_t end = (b + 1) * blocks.rows < x.rows ? (b + 1) * blocks.rows : x.rows;
-        for (int64_t i = b * blocks.rows * heads; i < end * heads; i++) {
-            int64_t r = i / heads;
-            size_t skip = (size_t)(i % heads * head_dim);
-            Segment s = {.y = (char *)row_at(dx, r) + skip * dtype_bytes(dx.dtype),
-                         .y_type = dx.dtype,
-                         .x = (char *)row_at(x, r) + skip * dtype_bytes(x.dtype),
-                         .x_type = x.dtype,
-                         .dy = (char *)row_at(dy, r) + skip * dtype_bytes(dy.dtype),
-                         .dy_type = dy.dtype,
-                         .cols = head_dim};
-            norm_segment_backward(s, NORM_RMS, 0, stats[i], SET, weight, own, NULL);
-        }
-    }
-    if (dweight) add_partials(cpu, dweight, partials, blocks.count, head_dim, head_dim);
-}
+/* ---- q and k: head norms and rotary positions ---- */
 
-/* ---- rotary positions ---- */
-
-INLINE void rotate_head(char *head, Dtype type, const float *cosines, const float *sines,
-                        int64_t half, float sign)
+/* One head. `to` may be `from`, of one type then. */
+INLINE void rotate_head(void *to, Dtype to_type, const void *from, Dtype from_type, int64_t dim,
+                        const float *cosines, const float *sines, int64_t half, float sign)
 {
     for (int64_t j = 0; j < half; j += LANES) {
         int64_t n = half - j;
-        Lanes a = lanes_load_part(head, j, type, n), b = lanes_load_part(head, half + j, type, n);
+        Lanes a = lanes_load_part(from, j, from_type, n);
+        Lanes b = lanes_load_part(from, half + j, from_type, n);
         Lanes cosine = lanes_load_part(cosines, j, DTYPE_F32, n);
         Lanes sine = lanes_load_part(sines, j, DTYPE_F32, n) * sign;
-        lanes_store_part(head, j, type, n, a * cosine - b * sine);
-        lanes_store_part(head, half + j, type, n, b * cosine + a * sine);
+        lanes_store_part(to, j, to_type, n, a * cosine - b * sine);
+        lanes_store_part(to, half + j, to_type, n, b * cosine + a * sine);
+    }
+    for (int64_t j = 2 * half; to != from && j < dim; j += LANES) {
+        lanes_store_part(to, j, to_type, dim - j, lanes_load_part(from, j, from_type, dim - j));
     }
 }
 
-void cpu_rotate(Device *device, Tensor x, int32_t head_dim, const int32_t *positions,
-                const Rotary *rotary, int direction)
+/* What all heads of a call share. */
+typedef struct Turning {
+    const Rotary *rotary;
+    int64_t dim, half;
+    float epsilon;
+} Turning;
+
+INLINE const float *wave_at(const Turning *turning, const float *table, const HeadTurn *t,
+                            int64_t row)
 {
-    assert(x.cols % head_dim == 0 && rotary->rotary_dims <= head_dim);
-    assert(rotary->rotary_dims % 2 == 0);
-    int64_t half = rotary->rotary_dims / 2;
-    size_t head_bytes = (size_t)head_dim * dtype_bytes(x.dtype);
-#pragma omp parallel for schedule(static) num_threads(cpu_of(device)->threads)
-    for (int64_t r = 0; r < x.rows; r++) {
-        const float *cosines = rotary->cosines + positions[r] * half;
-        const float *sines = rotary->sines + positions[r] * half;
-        char *row = row_at(x, r);
-        for (int64_t h = 0; h < x.cols / head_dim; h++) {
-            char *head = row + (size_t)h * head_bytes;
-            if (x.dtype == DTYPE_F32) {
-                rotate_head(head, DTYPE_F32, cosines, sines, half, (float)direction);
-            } else {
-                rotate_head(head, DTYPE_BF16, cosines, sines, half, (float)direction);
-            }
+    return turning->half ? table + t->positions[row] * turning->half : NULL;
+}
+
+/* Without a norm. What does not rotate is left alone where it stands in its place already. */
+INLINE void rotate_row(char *to, Dtype to_type, const char *from, Dtype from_type, int64_t heads,
+                       int64_t dim, const float *cosines, const float *sines, int64_t half,
+                       float sign)
+{
+    const size_t to_step = (size_t)dim * dtype_bytes(to_type);
+    const size_t from_step = (size_t)dim * dtype_bytes(from_type);
+    for (int64_t h = 0; to == from && h < heads; h++) {
+        rotate_head(to + (size_t)h * to_step, to_type, to + (size_t)h * to_step, to_type, dim,
+                    cosines, sines, half, sign);
+    }
+    for (int64_t h = 0; to != from && h < heads; h++) {
+        rotate_head(to + (size_t)h * to_step, to_type, from + (size_t)h * from_step, from_type, dim,
+                    cosines, sines, half, sign);
+    }
+}
+
+/* A head is normed to where it goes, and is rotated while it lies in the nearest cache. */
+INLINE void turn_row(const Turning *turning, const HeadTurn *t, int64_t row, Dtype x_type,
+                     Dtype y_type)
+{
+    const int64_t dim = turning->dim, half = turning->half, heads = t->x.cols / dim;
+    const size_t x_step = (size_t)dim * dtype_bytes(x_type);
+    const size_t y_step = (size_t)dim * dtype_bytes(y_type);
+    const float *cosines = wave_at(turning, turning->rotary->cosines, t, row);
+    const float *sines = wave_at(turning, turning->rotary->sines, t, row);
+    const float *weight = t->weight;
+    const float epsilon = turning->epsilon;
+    float mean, *stats = weight ? t->stats + row * heads : NULL;
+    const char *x = row_at(t->x, row);
+    char *y = row_at(t->y, row);
+    if (!weight) {
+        rotate_row(y, y_type, x, x_type, heads, dim, cosines, sines, half, 1);
+        return;
+    }
+    for (int64_t h = 0; h < heads; h++, x += x_step, y += y_step) {
+        Segment s = {.y = y, .y_type = y_type, .x = x, .x_type = x_type, .cols = dim};
+        norm_segment(s, NORM_RMS, epsilon, &mean, &stats[h], weight, NULL);
+        rotate_head(y, y_type, y, y_type, dim, cosines, sines, half, 1);
+    }
+}
+
+static void turn_check(int32_t head_dim, const Rotary *rotary, const HeadTurn *t, Tensor to,
+                       Tensor from)
+{
+    assert(head_dim > 0 && head_dim <= TURN_HEAD_DIM_MAX && from.cols % head_dim == 0);
+    assert(rotary->rotary_dims <= head_dim && rotary->rotary_dims % 2 == 0);
+    assert(to.rows == from.rows && to.cols == from.cols && (!t->weight || t->stats));
+}
+
+void cpu_turn_heads(Device *device, int32_t head_dim, float epsilon, const Rotary *rotary,
+                    const HeadTurn *q, const HeadTurn *k)
+{
+    const Turning turning = {rotary, head_dim, rotary->rotary_dims / 2, epsilon};
+    assert(!q->weight == !k->weight);
+    turn_check(head_dim, rotary, q, q->y, q->x);
+    turn_check(head_dim, rotary, k, k->y, k->x);
+#pragma omp parallel num_threads(cpu_of(device)->threads)
+    for (int part = 0; part < 2; part++) {
+        const HeadTurn *t = part ? k : q;
+#pragma omp for schedule(static) nowait
+        for (int64_t r = 0; r < t->x.rows; r++) {
+            if (t->x.dtype == DTYPE_F32 && t->y.dtype == DTYPE_F32)
+                turn_row(&turning, t, r, DTYPE_F32, DTYPE_F32);
+            else if (t->x.dtype == DTYPE_BF16 && t->y.dtype == DTYPE_BF16)
+                turn_row(&turning, t, r, DTYPE_BF16, DTYPE_BF16);
+            else
+                turn_row(&turning, t, r, t->x.dtype, t->y.dtype);
         }
+    }
+}
+
+/* own: the block's part of dweight; NULL without a norm. */
+INLINE void turn_back_row(const Turning *turning, const HeadTurn *t, int64_t row, float *own,
+                          Dtype x_type, Dtype dy_type, Dtype dx_type)
+{
+    const int64_t dim = turning->dim, half = turning->half, heads = t->dy.cols / dim;
+    const size_t dy_step = (size_t)dim * dtype_bytes(dy_type);
+    const size_t dx_step = (size_t)dim * dtype_bytes(dx_type);
+    const float *cosines = wave_at(turning, turning->rotary->cosines, t, row);
+    const float *sines = wave_at(turning, turning->rotary->sines, t, row);
+    const float *weight = t->weight, *stats = own ? t->stats + row * heads : NULL;
+    const char *dy = row_at(t->dy, row);
+    char *dx = row_at(t->dx, row);
+    _Alignas(64) char back[TURN_HEAD_DIM_MAX * sizeof(float)];
+    if (!own) {
+        rotate_row(dx, dx_type, dy, dy_type, heads, dim, cosines, sines, half, -1);
+        return;
+    }
+    for (int64_t h = 0; h < heads; h++, dy += dy_step, dx += dx_step) {
+        rotate_head(back, dy_type, dy, dy_type, dim, cosines, sines, half, -1);
+        Segment s = {.y = dx,
+                     .y_type = dx_type,
+                     .x = head_at(t->x, row, h, dim),
+                     .x_type = x_type,
+                     .dy = back,
+                     .dy_type = dy_type,
+                     .cols = dim};
+        norm_segment_backward(s, NORM_RMS, 0, stats[h], SET, weight, own, NULL);
+    }
+}
+
+static void turn_back_rows(const Turning *turning, const HeadTurn *t, int64_t begin, int64_t end,
+                           float *own)
+{
+    if (end > t->dy.rows) end = t->dy.rows;
+    const Dtype type = t->dy.dtype, x_type = own ? t->x.dtype : type;
+    const bool same = type == t->dx.dtype && type == x_type;
+    for (int64_t r = begin; r < end; r++) {
+        if (same && type == DTYPE_F32)
+            turn_back_row(turning, t, r, own, DTYPE_F32, DTYPE_F32, DTYPE_F32);
+        else if (same)
+            turn_back_row(turning, t, r, own, DTYPE_BF16, DTYPE_BF16, DTYPE_BF16);
+        else
+            turn_back_row(turning, t, r, own, x_type, type, t->dx.dtype);
+    }
+}
+
+void cpu_turn_heads_backward(Device *device, int32_t head_dim, const Rotary *rotary,
+                             const HeadTurn *q, const HeadTurn *k)
+{
+    Cpu *cpu = cpu_of(device);
+    const Turning turning = {rotary, head_dim, rotary->rotary_dims / 2, 0};
+    const HeadTurn *parts[] = {q, k};
+    Blocks blocks[] = {blocks_of(q->dy.rows), blocks_of(k->dy.rows)};
+    bool norm = q->weight != NULL;
+    assert(norm == (k->weight != NULL));
+    turn_check(head_dim, rotary, q, q->dx, q->dy);
+    turn_check(head_dim, rotary, k, k->dx, k->dy);
+    float *partials[2] = {NULL, NULL};
+    if (norm) {
+        int64_t count = (blocks[0].count + blocks[1].count) * head_dim;
+        partials[0] = cpu_scratch(cpu, SLOT_PARTIALS, (size_t)count * sizeof(float));
+        if (!partials[0]) return;
+        partials[1] = partials[0] + blocks[0].count * head_dim;
+    }
+#pragma omp parallel num_threads(cpu->threads)
+    for (int part = 0; part < 2; part++) {
+#pragma omp for schedule(static) nowait
+        for (int64_t b = 0; b < blocks[part].count; b++) {
+            float *own = norm ? partials[part] + b * head_dim : NULL;
+            if (own) memset(own, 0, (size_t)head_dim * sizeof(float));
+            turn_back_rows(&turning, parts[part], b * blocks[part].rows,
+                           (b + 1) * blocks[part].rows, own);
+        }
+    }
+    for (int part = 0; norm && part < 2; part++) {
+        if (!parts[part]->dweight) continue;
+        add_partials(cpu, parts[part]->dweight, partials[part], blocks[part].count, head_dim,
+                     head_dim);
     }
 }

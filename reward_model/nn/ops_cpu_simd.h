@@ -139,4 +139,9 @@ INLINE void *row_at(Tensor x, int64_t row)
     return (char *)x.data + (size_t)(row * x.stride) * dtype_bytes(x.dtype);
 }
 
+INLINE void *head_at(Tensor x, int64_t row, int64_t head, int64_t head_dim)
+{
+    return (char *)row_at(x, row) + (size_t)(head * head_dim) * dtype_bytes(x.dtype);
+}
+
 #endif

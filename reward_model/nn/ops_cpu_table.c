@@ -11,11 +11,11 @@
     .memory_free = cpu_memory_free, .upload = cpu_upload, .download = cpu_upload,                  \
     .zero = cpu_zero, .convert = cpu_convert, .add = cpu_add, .embed = cpu_embed,                  \
     .embed_backward = cpu_embed_backward, .gather = cpu_gather, .scatter_add = cpu_scatter_add,    \
-    .norm = cpu_norm, .norm_backward = cpu_norm_backward, .head_norm = cpu_head_norm,              \
-    .head_norm_backward = cpu_head_norm_backward, .rotate = cpu_rotate,                            \
-    .attention = cpu_attention, .attention_backward = cpu_attention_backward,                      \
+    .norm = cpu_norm, .norm_backward = cpu_norm_backward, .turn_heads = cpu_turn_heads,            \
+    .turn_heads_backward = cpu_turn_heads_backward, .attention = cpu_attention,                    \
+    .attention_backward = cpu_attention_backward, .activate = cpu_activate,                        \
     .linear_activate = ops_linear_activate, .linear_dx_activate = ops_linear_dx_activate,          \
-    .activate = cpu_activate, .activate_backward = cpu_activate_backward, .score = cpu_score,      \
+    .activate_backward = cpu_activate_backward, .score = cpu_score,                                \
     .score_backward = cpu_score_backward, .square_sum = cpu_square_sum, .adamw = cpu_adamw
 
 static Device *open_plain(const DeviceOptions *options, Arena *arena, Err *err)

@@ -24,6 +24,8 @@ test_ops 1
 test_ops 2 CUDA_EMULATED_EPILOGUES=slow
 test_ops 2 AILERON_CUDA_TUNE=0
 test_ops_shapes 1
+test_ops_turn 1
+test_ops_turn 2
 LIST
 # and the program of `make gpu-check`, in its small shapes
 log=build/test-logs/emulated-check.log

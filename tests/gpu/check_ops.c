@@ -121,6 +121,13 @@ static int32_t *integers(Side *s, int64_t count, int32_t below)
     return to;
 }
 
+static Tensor part_of(Tensor t, int64_t from, int64_t cols)
+{
+    t.data = (char *)t.data + (size_t)from * dtype_bytes(t.dtype);
+    t.cols = cols;
+    return t;
+}
+
 static Tensor row_of(const float *data, int64_t count)
 {
     return (Tensor){(void *)(uintptr_t)data, 1, count, count, DTYPE_F32};
@@ -267,27 +274,47 @@ static void run_norm(Side *s, Shape h) /* rows, cols, kind */
     give(s, "norm dbias", dbias);
 }
 
-static void run_heads(Side *s, Shape h) /* rows, head_dim, heads */
+/* Norms and rotation of some dims with `normed`, else rotation of all; k has two heads, and q|k lie
+ * side by side. */
+static void heads_case(Side *s, Shape h, bool normed)
 {
-    int64_t wide = h.cols * h.more, half = h.cols / 2, turned = half > 4 ? half - 2 : half;
+    int64_t dim = h.cols, half = normed ? (dim / 2 > 4 ? dim / 2 - 2 : dim / 2) : dim / 2;
+    int64_t heads[] = {h.more, 2}, wide = (h.more + 2) * dim;
     Tensor x = in(s, h.rows, wide, h.gap), y = out(s, h.rows, wide, h.gap);
     Tensor dy = in(s, h.rows, wide, h.gap), dx = out(s, h.rows, wide, h.gap);
-    Tensor stats = floats(s, h.rows, h.more, value_nan);
-    Tensor dweight = floats(s, 1, h.cols, value_half);
-    const float *weight = f32(s, h.cols, value_random);
-    int32_t *positions = integers(s, h.rows, 40);
-    Rotary rotary = {f32(s, 40 * turned, value_random), f32(s, 40 * turned, value_random),
-                     (int32_t)(2 * turned)};
-    int32_t dim = (int32_t)h.cols;
-    s->ops->head_norm(s->device, dim, 1e-6f, y, stats.data, x, weight);
-    give(s, "head_norm", y);
-    s->ops->head_norm_backward(s->device, dim, dx, dweight.data, dy, x, stats.data, weight);
-    give(s, "head_norm dx", dx);
-    give(s, "head_norm dweight", dweight);
-    s->ops->rotate(s->device, y, dim, positions, &rotary, 1);
-    give(s, "rotate", y);
-    s->ops->rotate(s->device, y, dim, positions, &rotary, -1);
-    give(s, "rotate back", y);
+    Tensor stats[2], dweights[2];
+    Rotary rotary = {f32(s, 40 * half, value_random), f32(s, 40 * half, value_random),
+                     (int32_t)(2 * half)};
+    HeadTurn turns[2] = {{.positions = integers(s, h.rows, 40)}};
+    for (int64_t i = 0, at = 0; i < 2; at += heads[i++] * dim) {
+        HeadTurn *t = &turns[i];
+        t->positions = turns[0].positions;
+        t->x = part_of(x, at, heads[i] * dim), t->y = part_of(y, at, heads[i] * dim);
+        t->dy = part_of(dy, at, heads[i] * dim), t->dx = part_of(dx, at, heads[i] * dim);
+        if (!normed) continue;
+        stats[i] = floats(s, h.rows, heads[i], value_nan);
+        dweights[i] = floats(s, 1, dim, value_half);
+        t->stats = stats[i].data, t->dweight = dweights[i].data;
+        t->weight = f32(s, dim, value_random);
+    }
+    s->ops->turn_heads(s->device, (int32_t)dim, 1e-6f, &rotary, &turns[0], &turns[1]);
+    give(s, "q|k turned", y);
+    s->ops->turn_heads_backward(s->device, (int32_t)dim, &rotary, &turns[0], &turns[1]);
+    give(s, "q|k turned back", dx);
+    for (int i = 0; normed && i < 2; i++) {
+        give(s, i ? "k 1/deviation" : "q 1/deviation", stats[i]);
+        give(s, i ? "k dweight" : "q dweight", dweights[i]);
+    }
+}
+
+static void run_heads(Side *s, Shape h) /* rows, head_dim, heads of q */
+{
+    heads_case(s, h, true);
+}
+
+static void run_rotation(Side *s, Shape h) /* the same */
+{
+    heads_case(s, h, false);
 }
 
 /* Prompts of `rows` and a third of that, with answers of other lengths. */
@@ -395,6 +422,10 @@ static const OpCase CASES[] = {
      {{5, 35, NORM_LAYER, 3}, {16, 128, NORM_LAYER, 0}, {1000, 768, NORM_LAYER, 0}},
      1},
     {"heads", run_heads, {{5, 20, 3, 4}, {16, 64, 2, 0}, {800, 64, 14, 128}, {300, 128, 16, 0}}, 2},
+    {"rotation",
+     run_rotation,
+     {{5, 20, 3, 4}, {16, 64, 2, 0}, {800, 64, 14, 128}, {300, 80, 8, 0}},
+     2},
     {"attention",
      run_attention,
      {{7, 16, 3, 5}, {40, 64, 3, 8}, {300, 64, 14, 0}, {257, 128, 6, 8}, {190, 80, 4, 0}},

@@ -60,6 +60,13 @@ static Tensor tensor(Speed *s, int64_t rows, int64_t cols)
     return t;
 }
 
+static Tensor part(Tensor t, int64_t from, int64_t cols)
+{
+    t.data = (char *)t.data + (size_t)from * dtype_bytes(t.dtype);
+    t.cols = cols;
+    return t;
+}
+
 /* Seconds of one call. */
 static double time_of(Speed *s, void (*call)(Speed *s))
 {
@@ -112,9 +119,41 @@ static void swiglu_back(Speed *s)
 {
     s->ops->activate_backward(s->device, ACT_SWIGLU, s->dup, s->wide, s->up);
 }
-static void rotate(Speed *s)
+/* Heads of 64: twelve of q and two of k, WIDTH columns in all. */
+static void turn(Speed *s, bool norm, bool back)
 {
-    s->ops->rotate(s->device, s->x, 64, s->positions, &s->rotary, 1);
+    HeadTurn turns[2];
+    for (int i = 0; i < 2; i++) {
+        int64_t from = i ? 12 * 64 : 0, cols = i ? 2 * 64 : 12 * 64;
+        turns[i] = (HeadTurn){.x = part(s->x, from, cols),
+                              .y = part(norm ? s->y : s->x, from, cols),
+                              .dy = part(s->dy, from, cols),
+                              .dx = part(norm ? s->y : s->dy, from, cols),
+                              .positions = s->positions};
+        if (!norm) continue;
+        turns[i].weight = s->weight, turns[i].dweight = s->dweight;
+        turns[i].stats = s->stats + i * s->tokens * 12;
+    }
+    if (back)
+        s->ops->turn_heads_backward(s->device, 64, &s->rotary, &turns[0], &turns[1]);
+    else
+        s->ops->turn_heads(s->device, 64, 1e-6f, &s->rotary, &turns[0], &turns[1]);
+}
+static void rotation(Speed *s)
+{
+    turn(s, false, false);
+}
+static void rotation_back(Speed *s)
+{
+    turn(s, false, true);
+}
+static void heads(Speed *s)
+{
+    turn(s, true, false);
+}
+static void heads_back(Speed *s)
+{
+    turn(s, true, true);
 }
 static void add(Speed *s)
 {
@@ -160,7 +199,10 @@ static void memory_bound(Speed *s)
     bytes_line(s, "rms norm backward", norm_back, 4 * one);
     bytes_line(s, "swiglu", swiglu, 3 * wide);
     bytes_line(s, "swiglu backward", swiglu_back, 5 * wide);
-    bytes_line(s, "rotate", rotate, 2 * one);
+    bytes_line(s, "q, k rotated", rotation, 2 * one); /* in place */
+    bytes_line(s, "q, k rotated back", rotation_back, 2 * one);
+    bytes_line(s, "q, k normed, rotated", heads, 2 * one);
+    bytes_line(s, "q, k norms backward", heads_back, 3 * one);
     bytes_line(s, "add", add, 3 * one);
     bytes_line(s, "embed", embed, 3 * one); /* fp32 rows in, bf16 out */
     bytes_line(s, "embed backward", embed_back, 5 * one);
@@ -316,7 +358,7 @@ void check_speed(Check *check)
            (int)WIDTH, (int)HIDDEN);
     s.weight = memory(&s, check->small ? MiB(4) : MiB(COPY_MIB));
     s.dweight = memory(&s, MiB(4) + (size_t)s.tokens * WIDTH * 4);
-    s.stats = memory(&s, (size_t)s.tokens * 8);
+    s.stats = memory(&s, (size_t)s.tokens * 14 * 4); /* of every head */
     s.x = tensor(&s, s.tokens, WIDTH), s.y = tensor(&s, s.tokens, WIDTH);
     s.dy = tensor(&s, s.tokens, WIDTH), s.wide = tensor(&s, s.tokens, HIDDEN);
     s.up = tensor(&s, s.tokens, 2 * HIDDEN), s.dup = tensor(&s, s.tokens, 2 * HIDDEN);

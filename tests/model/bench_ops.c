@@ -28,7 +28,8 @@ static struct {
     Dtype dtype;
     int64_t rows;
     Tensor x, y, normed, fused, dfused, attended, dattended, hidden, dhidden, activated, dactivated;
-    float *stats, *lse, *weight, *dweight, *cosines, *sines, *gradient, *master, *first, *second;
+    float *stats, *turned, *lse, *weight, *dweight, *cosines, *sines, *gradient, *master, *first,
+        *second;
     float *table, *dtable;
     int32_t *ids, *positions;
     Matrix *qkv, *out, *up, *down;
@@ -120,11 +121,40 @@ static void norm_back(void)
     b.ops->norm_backward(b.device, NORM_RMS, b.y, ADD, b.dweight, NULL, b.normed, b.x, b.stats,
                          b.weight);
 }
-static void rotate_both(void)
+/* Apart with a norm, in place without. */
+static void turn(bool norm, bool back)
 {
     Rotary rotary = {b.cosines, b.sines, HEAD_DIM};
-    b.ops->rotate(b.device, part(b.dfused, 0, QUERIES), HEAD_DIM, b.positions, &rotary, 1);
-    b.ops->rotate(b.device, part(b.dfused, QUERIES, KEYS), HEAD_DIM, b.positions, &rotary, 1);
+    HeadTurn turns[2];
+    for (int i = 0; i < 2; i++) {
+        int64_t from = i ? QUERIES : 0, cols = i ? KEYS : QUERIES;
+        Tensor x = part(norm ? b.fused : b.dfused, from, cols), y = part(b.hidden, from, cols);
+        Tensor dy = part(b.dfused, from, cols), dx = part(b.dhidden, from, cols);
+        turns[i] = (HeadTurn){x, norm ? y : x, dy, norm ? dx : dy, b.positions, NULL, NULL, NULL};
+        if (!norm) continue;
+        turns[i].weight = b.weight, turns[i].dweight = b.dweight;
+        turns[i].stats = b.turned + i * b.rows * QUERY_HEADS;
+    }
+    if (back)
+        b.ops->turn_heads_backward(b.device, HEAD_DIM, &rotary, &turns[0], &turns[1]);
+    else
+        b.ops->turn_heads(b.device, HEAD_DIM, 1e-6f, &rotary, &turns[0], &turns[1]);
+}
+static void turn_rotate(void)
+{
+    turn(false, false);
+}
+static void turn_rotate_back(void)
+{
+    turn(false, true);
+}
+static void turn_norm(void)
+{
+    turn(true, false);
+}
+static void turn_norm_back(void)
+{
+    turn(true, true);
 }
 static void attend(const AttentionPlan *plan)
 {
@@ -223,7 +253,10 @@ static const struct {
     {"norm", norm, 4, 0, 0}, /* going back they are computed again */
     {"norm, LayerNorm", norm_layer, 0, 0, 0},
     {"norm_backward", norm_back, 2, 0, 0},
-    {"rotate q and k", rotate_both, 2, 0, 0},
+    {"turn_heads", turn_rotate, 1, 0, 0},
+    {"turn_heads_backward", turn_rotate_back, 1, 0, 0},
+    {"turn_heads, normed", turn_norm, 0, 0, 0},
+    {"turn_heads_backward, normed", turn_norm_back, 0, 0, 0},
     {"attention, pairs", attention_pairs, 1, 0, 0},
     {"attention_backward, pairs", attention_pairs_back, 1, 0, 0},
     {"attention, 512 tokens", attention_whole, 0, 0, 0},
@@ -393,6 +426,7 @@ static void prepare(void)
     b.attended = tensor(QUERIES), b.dattended = tensor(QUERIES);
     b.hidden = tensor(2 * HIDDEN), b.dhidden = tensor(2 * HIDDEN);
     b.activated = tensor(HIDDEN), b.dactivated = tensor(HIDDEN);
+    b.turned = floats(b.rows * (QUERY_HEADS + KEY_HEADS));
     b.stats = floats(2 * b.rows), b.lse = floats(b.rows * QUERY_HEADS);
     b.weight = floats(2 * HIDDEN), b.dweight = floats(2 * HIDDEN);
     b.cosines = floats(b.rows * HEAD_DIM / 2), b.sines = floats(b.rows * HEAD_DIM / 2);

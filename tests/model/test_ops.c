@@ -1,4 +1,5 @@
-/* test_ops.c - every op of the CPU backends but attention, against double precision. */
+/* test_ops.c - every op of the CPU backends but attention and turn_heads, against double precision.
+ */
 #include "ops_env.h"
 
 static const int64_t ROWS[] = {1, 3, 17};
@@ -306,80 +307,6 @@ static void norms(Env *env)
 START_TEST(norms_and_their_gradients)
 {
     on_every_backend(norms);
-}
-END_TEST
-
-static void head_norms(Env *env)
-{
-    enum { HEADS = 3, DIM = 20, ROWS_HERE = 5 };
-    Tensor x = env_tensor(env, ROWS_HERE, HEADS * DIM, 8, env->dtype);
-    Tensor y = env_poison(env, ROWS_HERE, HEADS * DIM, 1, env->dtype);
-    Tensor dy = env_tensor(env, ROWS_HERE, HEADS * DIM, 0, env->dtype);
-    Tensor dx = env_poison(env, ROWS_HERE, HEADS * DIM, 2, env->dtype);
-    float *weight = env_floats(env, DIM), *stats = env_floats(env, ROWS_HERE * HEADS);
-    float *dweight = env_zeros(env, DIM);
-    Case c = {.forward = reference_norm,
-              .rows = ROWS_HERE * HEADS,
-              .cols = DIM,
-              .norm = NORM_RMS,
-              .epsilon = 1e-6,
-              .outputs = ROWS_HERE * HEADS * DIM};
-    c.in[0] = in_double(x);
-    c.in[1] = in_double(flat(weight, 1, DIM));
-    double *slope = in_double(dy), want[ROWS_HERE * HEADS * DIM];
-    c.slope = slope;
-    c.forward(&c, want);
-    env->ops->head_norm(env->device, DIM, 1e-6f, y, stats, x, weight);
-    check_close(env, "head_norm", y, want, tolerance(env->dtype));
-    env->ops->head_norm_backward(env->device, DIM, dx, dweight, dy, x, stats, weight);
-    check_slopes(env, "head_norm dx", dx, &c, 0, 0);
-    check_slopes(env, "head_norm dweight", flat(dweight, 1, DIM), &c, 1, 0);
-    env->ops->head_norm(env->device, DIM, 1e-6f, x, stats, x, weight); /* in place */
-    check_close(env, "head_norm in place", x, want, tolerance(env->dtype));
-    free(c.in[0]);
-    free(c.in[1]);
-    free(slope);
-}
-
-START_TEST(heads_are_normed_and_their_gradients)
-{
-    on_every_backend(head_norms);
-}
-END_TEST
-
-static void rotation(Env *env)
-{
-    enum { HEADS = 2, PLACES = 9, ROWS_HERE = 4 };
-    static const int32_t positions[ROWS_HERE] = {0, 8, 3, 3};
-    for (int32_t dim = 20; dim <= 64; dim += 44) {
-        int32_t turned = dim == 20 ? 10 : 64, half = turned / 2; /* some of a head, all of it */
-        float *cosines = env_floats(env, PLACES * half), *sines = env_floats(env, PLACES * half);
-        for (int i = 0; i < PLACES * half; i++) {
-            double angle = i / half * pow(100, -(double)(i % half) / half);
-            cosines[i] = (float)cos(angle), sines[i] = (float)sin(angle);
-        }
-        Rotary rotary = {cosines, sines, turned};
-        Tensor x = env_tensor(env, ROWS_HERE, HEADS * dim, 5, env->dtype);
-        double *before = in_double(x), *want = in_double(x);
-        for (int i = 0; i < ROWS_HERE * HEADS * half; i++) {
-            int row = i / (HEADS * half), j = i % half, at = i / half * dim + j;
-            double cosine = (double)cosines[positions[row] * half + j];
-            double sine = (double)sines[positions[row] * half + j];
-            want[at] = before[at] * cosine - before[at + half] * sine;
-            want[at + half] = before[at + half] * cosine + before[at] * sine;
-        }
-        env->ops->rotate(env->device, x, dim, positions, &rotary, 1);
-        check_close(env, "rotate", x, want, tolerance(env->dtype));
-        env->ops->rotate(env->device, x, dim, positions, &rotary, -1);
-        check_close(env, "rotate back", x, before, 2 * tolerance(env->dtype));
-        free(before);
-        free(want);
-    }
-}
-
-START_TEST(heads_are_turned_and_turned_back)
-{
-    on_every_backend(rotation);
 }
 END_TEST
 
@@ -774,7 +701,6 @@ END_TEST
 UNIT_MAIN("ops", products_and_their_gradients, products_take_operands_of_either_dtype,
           rows_are_converted_added_gathered_scattered, bf16_is_rounded_to_nearest_even,
           words_and_places_are_embedded_and_gradients_summed, norms_and_their_gradients,
-          heads_are_normed_and_their_gradients, heads_are_turned_and_turned_back,
           activations_and_their_gradients, products_with_activations_beside,
           activations_are_exact_to_fp32, heads_score_and_their_gradients,
           adamw_and_the_sum_of_squares, the_same_calls_give_the_same_bits,

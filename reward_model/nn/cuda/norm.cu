@@ -1,14 +1,14 @@
-/* norm.cu - LayerNorm and RMS norm of rows and of heads, forward. */
+/* norm.cu - LayerNorm and RMS norm of rows, forward. */
 #include <assert.h>
 #include "norm.h"
 
 enum {
-    FORWARD_THREADS = 128,    /* of a block, where a segment has fewer */
+    FORWARD_THREADS = 128,    /* of a block, where a row has fewer */
     FORWARD_BLOCKS_EACH = 16, /* blocks a multiprocessor: weights stay in its cache */
 };
 
 template <typename T> struct NormForward {
-    Segments all;
+    int64_t rows, dim;
     Rows<T> y, x;
     Rows<typename FloatsBeside<T>::Type> weight, bias;
     bool biased;
@@ -17,11 +17,12 @@ template <typename T> struct NormForward {
 };
 
 template <typename T, NormKind KIND, int HELD>
-__device__ __forceinline__ void norm_segment(const NormForward<T> &n, Segment s, float2 *warps)
+__device__ __forceinline__ void norm_row(const NormForward<T> &n, int64_t row, float2 *warps)
 {
+    const bool live = row < n.rows;
     Packet held[HELD];
 #pragma unroll
-    for (int k = 0; k < HELD; k++) held[k] = segment_load(n.x, s, k, n.all.dim);
+    for (int k = 0; k < HELD; k++) held[k] = part_load(n.x, row, live, k, n.dim);
     float mean = 0, sum = 0, square = 0;
     if (KIND == NORM_LAYER) {
 #pragma unroll
@@ -29,22 +30,22 @@ __device__ __forceinline__ void norm_segment(const NormForward<T> &n, Segment s,
 #pragma unroll
             for (int i = 0; i < PACKET; i++) sum += held[k].at[i];
         }
-        mean = group_sums(float2{sum, 0}, warps).x / (float)n.all.dim;
+        mean = group_sums(float2{sum, 0}, warps).x / (float)n.dim;
     }
 #pragma unroll
     for (int k = 0; k < HELD; k++) {
         Packet x = held[k];
-        int count = count_at(s, k, n.all.dim);
+        int count = count_at(live, k, n.dim);
 #pragma unroll
         for (int i = 0; i < PACKET; i++) {
             if (i < count) square += (x.at[i] - mean) * (x.at[i] - mean);
         }
     }
-    square = group_sums(float2{square, 0}, warps).x / (float)n.all.dim;
+    square = group_sums(float2{square, 0}, warps).x / (float)n.dim;
     float inverse = 1 / sqrtf(square + n.epsilon);
 #pragma unroll
     for (int k = 0; k < HELD; k++) {
-        int count = count_at(s, k, n.all.dim);
+        int count = count_at(live, k, n.dim);
         if (count == 0) continue;
         int64_t col = packet_at(k) * PACKET;
         Packet x = held[k];
@@ -55,12 +56,11 @@ __device__ __forceinline__ void norm_segment(const NormForward<T> &n, Segment s,
         if (KIND == NORM_RMS) x = packet_round(n.y, x);
 #pragma unroll
         for (int i = 0; i < PACKET; i++) x.at[i] = x.at[i] * weight.at[i] + bias.at[i];
-        packet_store(n.y, s.row, s.col + col, count, x);
+        packet_store(n.y, row, col, count, x);
     }
-    if (threadIdx.x > 0 || !s.live) return;
-    float *stats = n.stats + s.index * n.all.stats;
-    if (n.all.stats == 2) *stats++ = mean;
-    *stats = inverse;
+    if (threadIdx.x > 0 || !live) return;
+    n.stats[2 * row] = mean;
+    n.stats[2 * row + 1] = inverse;
 }
 
 template <typename T, NormKind KIND, int HELD>
@@ -69,19 +69,20 @@ __global__ void __launch_bounds__(640) /* at most 96 registers: 20 warps */
 {
     __shared__ float2 warps[BLOCK_WARPS_MAX];
     int64_t step = (int64_t)gridDim.x * blockDim.y;
-    for (int64_t i = (int64_t)blockIdx.x * blockDim.y; i < n.all.count; i += step) {
-        norm_segment<T, KIND, HELD>(n, segment_of(n.all, i + threadIdx.y), warps);
+    for (int64_t i = (int64_t)blockIdx.x * blockDim.y; i < n.rows; i += step) {
+        norm_row<T, KIND, HELD>(n, i + threadIdx.y, warps);
     }
 }
 
 /* ---- launches ---- */
 
 template <typename T>
-static void forward_as(CudaDevice *cuda, CudaPlace place, NormKind kind, Segments all,
-                       float epsilon, Tensor y, float *stats, Tensor x, Tensor weight, Tensor bias)
+static void forward_as(CudaDevice *cuda, CudaPlace place, NormKind kind, float epsilon, Tensor y,
+                       float *stats, Tensor x, Tensor weight, Tensor bias)
 {
     typedef typename FloatsBeside<T>::Type Floats;
-    NormForward<T> n = {all,
+    NormForward<T> n = {x.rows,
+                        x.cols,
                         rows_of<T>(y),
                         rows_of<T>(x),
                         rows_of<Floats>(weight),
@@ -89,8 +90,8 @@ static void forward_as(CudaDevice *cuda, CudaPlace place, NormKind kind, Segment
                         bias.data != NULL,
                         epsilon,
                         stats};
-    Group group = group_of(all.dim, FORWARD_THREADS);
-    int64_t blocks = divide_up(all.count, group.together);
+    Group group = group_of(x.cols, FORWARD_THREADS);
+    int64_t blocks = divide_up(x.rows, group.together);
     int64_t most = (int64_t)cuda->processors * FORWARD_BLOCKS_EACH;
     CudaGrid grid = {dim3((unsigned)(blocks < most ? blocks : most)),
                      dim3(group.threads, group.together), 0};
@@ -101,32 +102,20 @@ static void forward_as(CudaDevice *cuda, CudaPlace place, NormKind kind, Segment
     cuda_launch(cuda, place, grid, kernel, n);
 }
 
-static void forward(CudaDevice *cuda, CudaPlace place, NormKind kind, Segments all, float epsilon,
-                    Tensor y, float *stats, Tensor x, const float *weight, const float *bias)
-{
-    assert(y.rows == x.rows && y.cols == x.cols && all.heads * all.dim == x.cols);
-    if (!dim_taken(cuda, place, all.dim)) return;
-    Tensor w = rows_of_floats(weight, 1, all.dim), b = rows_of_floats(bias, 1, all.dim);
-    bool fit = rows_fit(y) && rows_fit(x) && rows_fit(w) && rows_fit(b) && y.dtype == x.dtype;
-    if (!fit)
-        forward_as<Any>(cuda, place, kind, all, epsilon, y, stats, x, w, b);
-    else if (x.dtype == DTYPE_F32)
-        forward_as<float>(cuda, place, kind, all, epsilon, y, stats, x, w, b);
-    else
-        forward_as<bf16>(cuda, place, kind, all, epsilon, y, stats, x, w, b);
-}
-
 void cuda_norm(Device *device, NormKind kind, float epsilon, Tensor y, float *stats, Tensor x,
                const float *weight, const float *bias)
 {
     assert(kind == NORM_LAYER || !bias);
-    forward(cuda_of(device), CUDA_PLACE(x.rows, x.cols), kind, {x.rows, x.cols, 1, 2}, epsilon, y,
-            stats, x, weight, bias);
-}
-
-void cuda_head_norm(Device *device, int32_t head_dim, float epsilon, Tensor y, float *stats,
-                    Tensor x, const float *weight)
-{
-    forward(cuda_of(device), CUDA_PLACE(x.rows, x.cols), NORM_RMS, heads_of(x, head_dim), epsilon,
-            y, stats, x, weight, NULL);
+    assert(y.rows == x.rows && y.cols == x.cols);
+    CudaDevice *cuda = cuda_of(device);
+    CudaPlace place = CUDA_PLACE(x.rows, x.cols);
+    if (!dim_taken(cuda, place, x.cols)) return;
+    Tensor w = rows_of_floats(weight, 1, x.cols), b = rows_of_floats(bias, 1, x.cols);
+    bool fit = rows_fit(y) && rows_fit(x) && rows_fit(w) && rows_fit(b) && y.dtype == x.dtype;
+    if (!fit)
+        forward_as<Any>(cuda, place, kind, epsilon, y, stats, x, w, b);
+    else if (x.dtype == DTYPE_F32)
+        forward_as<float>(cuda, place, kind, epsilon, y, stats, x, w, b);
+    else
+        forward_as<bf16>(cuda, place, kind, epsilon, y, stats, x, w, b);
 }

@@ -1,9 +1,8 @@
-/* norm.h - what is normalised, for norm.cu and norm_backward.cu.
+/* norm.h - how rows are shared out among threads, for norm.cu and norm_backward.cu.
  *
- * What is normalised is a segment: a row, or one head of it. A group of threads holds a segment in
- * registers between its two uses, so every byte moves once:
+ * A group of threads holds a row in registers between its two uses, so every byte moves once:
  *
- *   dim <= 256        1 … 32 threads, one packet each, several segments a warp
+ *   dim <= 256        1 … 32 threads, one packet each, several rows a warp
  *   dim <= 1,024      a warp, up to 4 packets each: sums by shuffles, no barrier
  *   dim <= 10,240     a block of 64 … 320 threads, 4 packets each
  *   beyond            refused: no model is so wide (NORM_COLUMNS_MAX)
@@ -18,26 +17,13 @@
 
 enum {
     HELD_MAX = 4,           /* packets a thread */
-    NORM_THREADS_MAX = 320, /* a segment: what the registers of a multiprocessor hold */
+    NORM_THREADS_MAX = 320, /* a row: what the registers of a multiprocessor hold */
     NORM_COLUMNS_MAX = NORM_THREADS_MAX * HELD_MAX * PACKET,
     BLOCK_WARPS_MAX = NORM_THREADS_MAX / CUDA_WARP,
 };
 
-struct Segments { /* segment i is head i % heads of row i / heads */
-    int64_t count, dim;
-    int32_t heads;
-    int32_t stats; /* floats each: {mean, inverse} or {inverse} */
-};
-
-/* Over each head by itself: {rows · heads, head_dim, heads, 1}. */
-static Segments heads_of(Tensor x, int32_t head_dim)
-{
-    int32_t heads = (int32_t)(x.cols / head_dim);
-    return Segments{x.rows * heads, head_dim, heads, 1};
-}
-
-struct Group {                  /* how a segment is shared out */
-    unsigned threads, together; /* threads a segment, segments a block */
+struct Group {                  /* how a row is shared out */
+    unsigned threads, together; /* threads a row, rows a block */
     bool one;                   /* packet a thread, else HELD_MAX */
 };
 
@@ -61,41 +47,25 @@ static bool dim_taken(CudaDevice *cuda, CudaPlace place, int64_t dim)
     return false;
 }
 
-struct Segment {
-    int64_t index, row, col;
-    bool live;
-};
-
-__device__ __forceinline__ Segment segment_of(const Segments &all, int64_t index)
-{
-    Segment s = {index, index, 0, index < all.count};
-    if (all.heads == 1 || !s.live) return s;
-    if (index <= INT32_MAX)
-        s.row = (int32_t)index / all.heads; /* a long division is slow */
-    else
-        s.row = index / all.heads;
-    s.col = (index - s.row * all.heads) * all.dim;
-    return s;
-}
-
-/* The k-th packet of this thread in its segment, and how many elements it has. */
+/* The k-th packet of this thread in its row, and how many elements it has. */
 __device__ __forceinline__ int64_t packet_at(int k)
 {
     return threadIdx.x + (int64_t)k * blockDim.x;
 }
 
-__device__ __forceinline__ int count_at(Segment s, int k, int64_t dim)
+__device__ __forceinline__ int count_at(bool live, int k, int64_t dim)
 {
-    int count = s.live ? packet_count(packet_at(k), dim) : 0;
+    int count = live ? packet_count(packet_at(k), dim) : 0;
     return count > 0 ? count : 0;
 }
 
 template <typename T>
-__device__ __forceinline__ Packet segment_load(Rows<T> rows, Segment s, int k, int64_t dim)
+__device__ __forceinline__ Packet part_load(Rows<T> rows, int64_t row, bool live, int k,
+                                            int64_t dim)
 {
-    int count = count_at(s, k, dim);
+    int count = count_at(live, k, dim);
     if (count == 0) return Packet{};
-    return packet_load(rows, s.row, s.col + packet_at(k) * PACKET, count);
+    return packet_load(rows, row, packet_at(k) * PACKET, count);
 }
 
 /* Two sums over the group in one order; all its threads get them. Groups are parts of a warp, or

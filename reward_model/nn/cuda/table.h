@@ -46,13 +46,11 @@ void cuda_norm(Device *device, NormKind kind, float epsilon, Tensor y, float *st
                const float *weight, const float *bias);
 void cuda_norm_backward(Device *device, NormKind kind, Tensor dx, Accumulate mode, float *dweight,
                         float *dbias, Tensor dy, Tensor x, const float *stats, const float *weight);
-void cuda_head_norm(Device *device, int32_t head_dim, float epsilon, Tensor y, float *stats,
-                    Tensor x, const float *weight);
-void cuda_head_norm_backward(Device *device, int32_t head_dim, Tensor dx, float *dweight, Tensor dy,
-                             Tensor x, const float *stats, const float *weight);
-/* rotate.cu */
-void cuda_rotate(Device *device, Tensor x, int32_t head_dim, const int32_t *positions,
-                 const Rotary *rotary, int direction);
+/* turn.cu */
+void cuda_turn_heads(Device *device, int32_t head_dim, float epsilon, const Rotary *rotary,
+                     const HeadTurn *q, const HeadTurn *k);
+void cuda_turn_heads_backward(Device *device, int32_t head_dim, const Rotary *rotary,
+                              const HeadTurn *q, const HeadTurn *k);
 /* attention_plan.cu, attention_forward.cu, attention_backward.cu */
 bool cuda_plans_open(CudaDevice *cuda, Arena *arena, Err *err);
 void cuda_plans_close(CudaDevice *cuda);
