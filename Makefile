@@ -38,6 +38,7 @@ SUPPORT := $(patsubst %.c,$(OUT)/%.o,$(wildcard tests/support/*.c))
 C_TESTS := $(patsubst %.c,$(OUT)/%,$(filter-out tests/model/%,$(wildcard tests/*/test_*.c)))
 BENCHES := $(patsubst %.c,$(OUT)/%,$(wildcard tests/bench/bench_*.c))
 FUZZERS := $(patsubst %.c,build/fuzz/%,$(notdir $(wildcard tests/fuzz/fuzz_*.c)))
+JOBS = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 VENDOR := build/vendor/.stamp
 JS := /usr/share/javascript
 PYTHON := build/venv/bin/python
@@ -46,7 +47,8 @@ PYTHON := build/venv/bin/python
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 
-all: build/aileron build/aileron-rm ## build the programs
+all: build/aileron ## build the programs
+	@$(MAKE) --no-print-directory build/aileron-rm
 
 server: $(OUT)/aileron $(VENDOR) ## build the server in MODE
 
@@ -55,11 +57,13 @@ run: deps ## install what is missing, build, and serve a demo project
 	build/aileron serve --demo --data $(DATA)
 
 test: deps test-deps ## install what is missing and run every test that needs no GPU
-	@$(MAKE) --no-print-directory build/aileron build/aileron-rm c-tests $(if $(SKIP_DEPS),,$(PYTHON))
+	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory $(JOBS) c-tests $(if $(SKIP_DEPS),,$(PYTHON))
 	@tests/run_all.sh
 
 bench: deps test-deps ## measure, each figure beside its limit; lines in build/bench/
-	@$(MAKE) --no-print-directory build/aileron build/aileron-rm benches $(if $(SKIP_DEPS),,$(PYTHON))
+	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory $(JOBS) benches $(if $(SKIP_DEPS),,$(PYTHON))
 	@tests/bench/run.sh
 
 fresh-check: ## prove `make run` and `make test` on a bare Debian (root; minutes)
@@ -128,7 +132,7 @@ $(PYTHON): tests/requirements.txt
 # ---- building ----
 
 build/aileron: FORCE
-	@$(MAKE) --no-print-directory MODE=release server
+	@$(MAKE) --no-print-directory $(JOBS) MODE=release server
 	@cmp -s build/release/aileron $@ || { cp build/release/aileron $@.new && mv $@.new $@; }
 
 $(OUT)/aileron: $(OUT)/server/main.o $(LIBRARY)

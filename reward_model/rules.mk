@@ -42,7 +42,7 @@ $(OUT)/aileron-rm: $(OUT)/reward_model/main.o $(CUDA_OBJECTS) $(NCCL_OBJECT) $(R
 	$(CC) $(LDFLAGS) -o $@ $^ $(RM_LIBS) $(if $(CUDA_OBJECTS),$(CUDA_LINK))
 
 build/aileron-rm: FORCE cuda-said
-	@$(MAKE) --no-print-directory MODE=release build/release/aileron-rm
+	@$(MAKE) --no-print-directory $(JOBS) MODE=release build/release/aileron-rm
 	@cmp -s build/release/aileron-rm $@ || { cp build/release/aileron-rm $@.new && mv $@.new $@; }
 
 $(RM_LIBRARY): $(filter-out $(OUT)/reward_model/main.o,$(RM_OBJECTS))

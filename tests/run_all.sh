@@ -132,7 +132,7 @@ run_asan()
     local reports=$PWD/build/asan/report report
     rm -f "$reports".*
     local log=build/test-logs/asan-build.log
-    if ! make --no-print-directory MODE=asan server build/asan/aileron-rm c-tests >$log 2>&1; then
+    if ! make --no-print-directory -j"$(nproc)" MODE=asan server build/asan/aileron-rm c-tests >$log 2>&1; then
         tail -5 $log
         count 0 1 0
         return

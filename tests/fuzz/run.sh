@@ -4,7 +4,7 @@
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 export SECONDS_EACH=${FUZZ_SECONDS:-10} MEMORY_MIB=1024
-make --no-print-directory fuzzers >build/fuzz-build.log 2>&1 ||
+make --no-print-directory -j"$(nproc)" fuzzers >build/fuzz-build.log 2>&1 ||
     { tail -20 build/fuzz-build.log; echo "0 passed, 1 failed"; exit 1; }
 
 # run_target NAME: one line when all is well, else what was found
