@@ -58,7 +58,7 @@ EMULATED_FLAGS := -g -O2 -fopenmp -fsanitize=address,undefined -fno-sanitize-rec
 EMULATED_OBJECTS := $(patsubst %,$(EMULATED)/%.o,$(CUDA_SOURCES) $(wildcard tests/cuda/*.cpp)) \
 	$(NN_SOURCES:%.c=$(EMULATED)/%.o)
 EMULATED_TESTS := $(addprefix $(EMULATED)/tests/model/,test_ops test_ops_shapes test_ops_turn \
-	test_ops_attention test_model test_recompute)
+	test_ops_attention test_model test_recompute) $(EMULATED)/tests/cuda/test_device
 EMULATE := -x c++ -std=c++17 -DCUDA_EMULATED -include tests/cuda/emulate.h -Itests/cuda
 
 $(EMULATED)/%.o: %.c reward_model/cuda.mk
@@ -74,6 +74,28 @@ $(EMULATED)/%.o: % reward_model/cuda.mk
 emulated-tests: $(EMULATED_TESTS)
 $(EMULATED_TESTS): %: %.o $(EMULATED_OBJECTS)
 	g++ $(EMULATED_FLAGS) -o $@ $^ $(CHECK_LIBS) -lm
+
+# The same again with every access of a kernel followed (tests/cuda/emulate_race.cpp), which the
+# compiler's calls for its thread sanitizer serve; the sanitizer itself is not linked.
+RACED := build/raced
+RACED_OBJECTS := $(EMULATED_OBJECTS:$(EMULATED)/%=$(RACED)/%)
+RACED_TESTS := $(addprefix $(RACED)/tests/,model/test_ops model/test_ops_shapes model/test_ops_turn \
+	model/test_ops_attention cuda/test_device)
+$(RACED)/%.o: %.c reward_model/cuda.mk
+	@mkdir -p $(@D)
+	$(CC) -std=c17 -D_GNU_SOURCE $(WARNINGS) -g -O2 -fopenmp -ffp-contract=fast -Wno-psabi \
+		-DEMULATED_RACES -DOPS_BACKENDS='"cuda"' -MMD -MP -c -o $@ $<
+$(RACED)/%.cu.o $(RACED)/tests/cuda/check_device.cpp.o: FOLLOWED := -fsanitize=thread \
+	--param=tsan-instrument-func-entry-exit=0
+$(RACED)/%.o: % reward_model/cuda.mk
+	@mkdir -p $(@D)
+	g++ $(EMULATE) -Wall -Wextra -Wno-unknown-pragmas $(if $(CI)$(WERROR),-Werror) -g -O2 -fopenmp \
+		$(FOLLOWED) -MMD -MP -c -o $@ $<
+emulated-tests: $(RACED_TESTS) $(RACED)/check
+$(RACED_TESTS): %: %.o $(RACED_OBJECTS)
+	g++ -fopenmp -o $@ $^ $(CHECK_LIBS) -lm
+$(RACED)/check: $(patsubst %.c,$(RACED)/%.o,$(wildcard tests/gpu/*.c)) $(RACED_OBJECTS)
+	g++ -fopenmp -o $@ $^ -lm
 
 # ---- for `make gpu-check`: nn/ alone, with plain CPU products ----
 
@@ -91,4 +113,4 @@ $(EMULATED)/check: $(patsubst %.c,$(EMULATED)/%.o,$(wildcard tests/gpu/*.c)) $(E
 	g++ $(EMULATED_FLAGS) -o $@ $^ -lm
 
 -include $(GPU_OBJECTS:.o=.d) $(patsubst %.c,$(EMULATED)/%.d,$(wildcard tests/gpu/*.c))
--include $(EMULATED_OBJECTS:.o=.d) $(EMULATED_TESTS:=.d)
+-include $(EMULATED_OBJECTS:.o=.d) $(EMULATED_TESTS:=.d) $(RACED_OBJECTS:.o=.d) $(RACED_TESTS:=.d)

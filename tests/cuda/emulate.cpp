@@ -6,13 +6,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "emulate.h"
+#include "emulate_race.h"
 #include "fiber.h"
 
 enum {
     THREADS_MAX = 1024,
     WARPS_MAX = THREADS_MAX / EMULATED_WARP,
-    COPIES_MAX = 256, /* under way in one thread */
-    SHARED_MAX = 227 * 1024,
+    COPIES_MAX = 256,         /* under way in one thread */
+    SHARED_PLAIN = 48 * 1024, /* without asking */
+    KERNELS_MAX = 1024,
     GUARD_BYTES = 64,
     POISON = 0xff,
 };
@@ -44,7 +46,7 @@ static struct Block {
     void *context;
     CudaPlace place;
     unsigned char *shared;
-    uint64_t random, launches;
+    uint64_t random;
     bool running;
 } block;
 
@@ -83,6 +85,11 @@ void emulated_fail(EmulatedSite site, const char *why)
     Thread *t = &block.threads[block.now];
     t->site = site;
     fail(why, t, NULL);
+}
+
+void emulated_stop(const char *why)
+{
+    fail(why, NULL, NULL);
 }
 
 /* ---- what a thread calls ---- */
@@ -133,7 +140,11 @@ void emulated_copy_async(void *shared, const void *global, bool take, EmulatedSi
     copy->to = shared;
     copy->group = t->group;
     memset(copy->data, 0, sizeof copy->data);
-    if (take) memcpy(copy->data, global, sizeof copy->data);
+    if (take) {
+        emulated_access(global, sizeof copy->data, false);
+        memcpy(copy->data, global, sizeof copy->data);
+    }
+    emulated_copy_mark(shared, sizeof copy->data, true);
     memset(shared, POISON, sizeof copy->data);
 }
 
@@ -151,6 +162,7 @@ void emulated_copy_wait(int groups_left)
         Copy copy = copies[i];
         if (copy.group < t->group - groups_left) {
             memcpy(copy.to, copy.data, sizeof copy.data);
+            emulated_copy_mark(copy.to, sizeof copy.data, false);
         } else {
             copies[kept++] = copy;
         }
@@ -191,6 +203,7 @@ static void find_statics()
                          sections[y->st_shndx].sh_type == SHT_NOBITS; /* not initialised */
             if (strncmp(names + y->st_name, "_ZZ", 3) || !blank || !y->st_size) continue;
             if (statics.count == 1024) abort();
+            emulated_watch(reinterpret_cast<char *>(base + y->st_value), y->st_size, true);
             statics.at[statics.count] = reinterpret_cast<char *>(base + y->st_value);
             statics.bytes[statics.count++] = y->st_size;
         }
@@ -200,7 +213,6 @@ static void find_statics()
 
 static void poison_shared(size_t dynamic)
 {
-    if (!statics.known) find_statics();
     for (int i = 0; i < statics.count; i++) memset(statics.at[i], POISON, statics.bytes[i]);
     if (dynamic) memset(block.shared, POISON, dynamic);
 }
@@ -232,6 +244,7 @@ static void run_thread(int index)
 {
     block.now = index;
     threadIdx = block.threads[index].index;
+    emulated_race_thread(index, block.threads[index].fiber.stack, FIBER_STACK_BYTES);
     fiber_switch(&block.scheduler, &block.threads[index].fiber);
 }
 
@@ -261,6 +274,7 @@ static bool run_warp(int warp)
         }
         t->state = READY;
     }
+    if (same_text(first->site.what, "__syncwarp")) emulated_race_warp(warp);
     return true;
 }
 
@@ -288,6 +302,7 @@ static void run_block(int warps)
             }
         }
         if (first->state == ENDED) return;
+        emulated_race_barrier();
         for (int i = 0; i < block.count; i++) block.threads[i].state = READY;
     }
 }
@@ -305,12 +320,42 @@ static void start_block()
     }
 }
 
-static bool allowed(CudaGrid grid)
+/* What each kernel has asked for. */
+static struct {
+    const void *kernel;
+    int bytes;
+} asked[KERNELS_MAX];
+
+static int *asked_by(const void *kernel)
+{
+    int i = 0;
+    while (i < KERNELS_MAX && asked[i].kernel && asked[i].kernel != kernel) i++;
+    if (i == KERNELS_MAX) abort();
+    asked[i].kernel = kernel;
+    return &asked[i].bytes;
+}
+
+cudaError_t cudaFuncSetAttribute(const void *kernel, cudaFuncAttribute attribute, int value)
+{
+    int most;
+    (void)cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, 0);
+    if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 || value > most)
+        return emulated_error(cudaErrorInvalidValue);
+    *asked_by(kernel) = value;
+    return cudaSuccess;
+}
+
+bool emulated_allowed(const void *kernel, CudaGrid grid)
 {
     uint64_t threads = (uint64_t)grid.threads.x * grid.threads.y * grid.threads.z;
-    return threads >= 1 && threads <= THREADS_MAX && grid.threads.z <= 64 &&
-           grid.blocks.x <= INT32_MAX && grid.blocks.y <= UINT16_MAX &&
-           grid.blocks.z <= UINT16_MAX && grid.shared_bytes <= SHARED_MAX;
+    bool fits = threads >= 1 && threads <= THREADS_MAX && grid.threads.z <= 64 &&
+                grid.blocks.x >= 1 && grid.blocks.x <= INT32_MAX && grid.blocks.y >= 1 &&
+                grid.blocks.y <= UINT16_MAX && grid.blocks.z >= 1 && grid.blocks.z <= UINT16_MAX;
+    if (!fits) (void)emulated_error(cudaErrorInvalidConfiguration);
+    bool there =
+        grid.shared_bytes <= SHARED_PLAIN || grid.shared_bytes <= (size_t)*asked_by(kernel);
+    if (!there) (void)emulated_error(cudaErrorInvalidValue);
+    return fits && there;
 }
 
 static void run_grid(CudaGrid grid, bool last_first)
@@ -322,6 +367,7 @@ static void run_grid(CudaGrid grid, bool last_first)
             uint3{(unsigned)(at % grid.blocks.x), (unsigned)(at / grid.blocks.x % grid.blocks.y),
                   (unsigned)(at / grid.blocks.x / grid.blocks.y)};
         poison_shared(grid.shared_bytes);
+        emulated_race_block();
         start_block();
         run_block((block.count + EMULATED_WARP - 1) / EMULATED_WARP);
         for (size_t g = 0; block.shared && g < GUARD_BYTES; g++) {
@@ -331,22 +377,18 @@ static void run_grid(CudaGrid grid, bool last_first)
     }
 }
 
-void emulated_launch(CudaDevice *cuda, CudaPlace place, CudaGrid grid, void (*thread)(void *call),
-                     void *call)
+uint64_t emulated_launches;
+
+void emulated_run(const EmulatedLaunch *launch, void *arguments)
 {
-    if (grid.blocks.x == 0 || grid.blocks.y == 0 || grid.blocks.z == 0) return;
-    if (!allowed(grid)) {
-        (void)cuda_check(cuda, cudaErrorInvalidConfiguration, place);
-        return;
-    }
-    const char *text = getenv("CUDA_EMULATED_SEED");
-    uint64_t seed = text ? strtoull(text, NULL, 10) : 1;
-    block.random = (seed * 0x9e3779b97f4a7c15u ^ ++block.launches * 0xbf58476d1ce4e5b9u) | 1;
-    block.place = place;
+    const CudaGrid grid = launch->grid;
+    const uint64_t seed = emulated_setting("CUDA_EMULATED_SEED", 1);
+    block.random = (seed * 0x9e3779b97f4a7c15u ^ ++emulated_launches * 0xbf58476d1ce4e5b9u) | 1;
+    block.place = launch->place;
     if (block.running) fail("a kernel started another, or another thread did", NULL, NULL);
     block.running = true;
-    block.call = thread;
-    block.context = call;
+    block.call = launch->thread;
+    block.context = arguments;
     block.count = (int)(grid.threads.x * grid.threads.y * grid.threads.z);
     blockDim = grid.threads;
     gridDim = grid.blocks;
@@ -356,8 +398,13 @@ void emulated_launch(CudaDevice *cuda, CudaPlace place, CudaGrid grid, void (*th
     for (size_t g = 0; block.shared && g < GUARD_BYTES; g++) {
         block.shared[grid.shared_bytes + g] = (unsigned char)(g ^ 0x5a);
     }
+    if (!statics.known) find_statics();
+    if (block.shared) emulated_watch(block.shared, grid.shared_bytes, true);
+    emulated_race_launch(arguments, launch->bytes);
     run_grid(grid, seed % 2 == 0);
+    emulated_race_launch(NULL, 0);
     emulated_clock += 1;
+    if (block.shared) emulated_forget(block.shared);
     free(block.shared);
     block.shared = NULL;
     block.running = false;

@@ -5,10 +5,21 @@
  *       -Wno-unknown-pragmas -c kernel.cu
  *
  * Blocks run one after another, the threads of a block as fibers (emulate.cpp) in an order that
- * CUDA_EMULATED_SEED picks (default 1; even: the last block first). What is wrong ends the program
- * and is named: threads that meet at different barriers or not at all, a warp's instruction that
- * not all its lanes reach, copies nobody waited for, launches beyond a GPU's limits. Shared and
- * device memory are full of NaN (bytes 0xff) until written; device memory is host memory.
+ * CUDA_EMULATED_SEED picks (default 1; even: the last block first). What a stream is given runs as
+ * late as it may (emulate_runtime.cpp): when the host waits, now and then before. What is wrong
+ * ends the program and is named:
+ *
+ *   threads that meet at different barriers or not at all; a warp's instruction that not all its
+ *   lanes reach; addresses that are not aligned; copies nobody waited for; launches beyond a GPU's
+ *   limits; shared memory above 48 KiB that was not asked for
+ *   device memory touched by the host, or beyond its last byte; copies of the wrong kind; a stream
+ *   of another device than the thread's
+ *   built with -fsanitize=thread (emulate_race.cpp): two threads at the same bytes without a
+ *   barrier between, of a block or of two, and a kernel in the host's memory
+ *
+ * Shared and device memory are full of NaN (bytes 0xff) until written. CUDA_EMULATED_SHARED_KIB:
+ * what a block may ask for (default 227, as on an H100); CUDA_EMULATED_DEVICES: how many (1);
+ * CUDA_EMULATED_EAGER=1: all work is done at its call, and the host may touch what it likes.
  *
  * A blank `static` variable inside a C++ function of a .cu file is taken for shared memory. */
 #ifndef AILERON_TESTS_CUDA_EMULATE_H
@@ -87,6 +98,9 @@ typedef enum cudaError {
     cudaErrorInvalidConfiguration = 9,
     cudaErrorInsufficientDriver = 35,
     cudaErrorNoDevice = 100,
+    cudaErrorInvalidDevice = 101,
+    cudaErrorInvalidResourceHandle = 400,
+    cudaErrorNotReady = 600,
 } cudaError_t;
 typedef enum cudaMemcpyKind {
     cudaMemcpyHostToHost,
@@ -101,6 +115,9 @@ typedef enum cudaDeviceAttr {
     cudaDevAttrComputeCapabilityMinor = 76,
     cudaDevAttrMaxSharedMemoryPerBlockOptin = 97,
 } cudaDeviceAttr;
+typedef enum cudaFuncAttribute {
+    cudaFuncAttributeMaxDynamicSharedMemorySize = 8,
+} cudaFuncAttribute;
 enum { cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2 };
 typedef struct EmulatedStream *cudaStream_t;
 typedef struct EmulatedEvent *cudaEvent_t;
@@ -124,29 +141,36 @@ cudaError_t cudaEventCreate(cudaEvent_t *event);
 cudaError_t cudaEventDestroy(cudaEvent_t event);
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
 cudaError_t cudaEventSynchronize(cudaEvent_t event);
+cudaError_t cudaEventQuery(cudaEvent_t event);
 cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t begin, cudaEvent_t end);
 /* What events tell: not the time, but the work since the start by rule, so that a choice by time is
  * the same on every run. A launch is 1. */
 extern double emulated_clock;
 cudaError_t cudaMemGetInfo(size_t *left, size_t *all);
-cudaError_t emulated_malloc(void **memory, size_t bytes);
+/* Kept for cudaGetLastError, and returned. */
+cudaError_t emulated_error(cudaError_t error);
+/* Whether that is a device's memory, and which. */
+bool emulated_is_device(const void *memory, const char **begin, size_t *bytes);
+/* emulate_race.cpp: memory that is gone. */
+void emulated_forget(const void *memory);
+/* A number from the environment. */
+uint64_t emulated_setting(const char *name, uint64_t otherwise);
+cudaError_t cudaFuncSetAttribute(const void *kernel, cudaFuncAttribute attribute, int value);
+cudaError_t emulated_malloc(void **memory, size_t bytes, bool pinned);
 cudaError_t cudaFree(void *memory);
 cudaError_t cudaFreeHost(void *memory);
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream);
-cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from, size_t from_pitch,
-                              size_t width, size_t height, cudaMemcpyKind kind,
-                              cudaStream_t stream);
 cudaError_t cudaMemsetAsync(void *memory, int value, size_t bytes, cudaStream_t stream);
 
 template <typename T> static inline cudaError_t cudaMalloc(T **memory, size_t bytes)
 {
-    return emulated_malloc((void **)memory, bytes);
+    return emulated_malloc((void **)memory, bytes, false);
 }
 
 template <typename T> static inline cudaError_t cudaMallocHost(T **memory, size_t bytes)
 {
-    return emulated_malloc((void **)memory, bytes);
+    return emulated_malloc((void **)memory, bytes, true);
 }
 
 /* ---- barriers and what a warp does together ---- */
@@ -331,20 +355,57 @@ static inline unsigned atomicAdd(unsigned *to, unsigned by)
 
 /* ---- launches ---- */
 
+#define CUDA_START                      emulated_start
+#define CUDA_SCRATCH_TAKEN(cuda, bytes) emulated_scratch((cuda)->stream, (cuda)->scratch, bytes)
 #include "../../reward_model/nn/cuda/cuda.h"
 
-/* Calls `thread` once for every thread of the grid; a launch that no GPU takes is kept. */
-void emulated_launch(CudaDevice *cuda, CudaPlace place, CudaGrid grid, void (*thread)(void *call),
-                     void *call);
+/* Enqueues `bytes` of context and who runs them. */
+cudaError_t emulated_enqueue(cudaStream_t stream, void (*run)(void *context), const void *context,
+                             size_t bytes);
 
-template <typename... Params, typename... Args>
-void cuda_launch(CudaDevice *cuda, CudaPlace place, CudaGrid grid, void (*kernel)(Params...),
-                 Args... args)
+/* Of that block only `bytes` are there from now on, and NaN. */
+void emulated_scratch(cudaStream_t stream, void *memory, size_t bytes);
+/* How much of what was enqueued has not run. */
+uint64_t emulated_pending(cudaStream_t stream);
+
+/* A kernel and its arguments. */
+typedef struct EmulatedLaunch {
+    CudaPlace place;
+    CudaGrid grid;
+    void (*thread)(void *arguments); /* once for every thread of the grid */
+    size_t bytes;
+} EmulatedLaunch;
+
+/* False, and an error for cudaGetLastError: no GPU takes such a launch. */
+bool emulated_allowed(const void *kernel, CudaGrid grid);
+void emulated_run(const EmulatedLaunch *launch, void *arguments);
+
+/* How many kernels were started by this process. */
+extern "C" uint64_t emulated_launches;
+
+template <typename... Params>
+static inline void emulated_start(CudaDevice *cuda, CudaPlace place, CudaGrid grid,
+                                  void (*kernel)(Params...), Params... args)
 {
-    static_assert(sizeof...(Params) == sizeof...(Args), "one argument a parameter");
-    auto call = [=]() { kernel(static_cast<Params>(args)...); };
-    emulated_launch(
-        cuda, place, grid, [](void *it) { (*static_cast<decltype(call) *>(it))(); }, &call);
+    if (!emulated_allowed((const void *)kernel, grid)) return;
+    auto call = [=]() { kernel(args...); };
+    typedef decltype(call) Call;
+    static_assert(__is_trivially_copyable(Call), "arguments are copied byte by byte");
+    static_assert(sizeof(Call) <= 4096 + 16, "a kernel's arguments have 4 KiB");
+    struct Started {
+        EmulatedLaunch launch;
+        Call call;
+    };
+    const Started started = {{place, grid, [](void *it) { (*static_cast<Call *>(it))(); },
+                              sizeof call},
+                             call};
+    (void)emulated_enqueue(
+        cuda->stream,
+        [](void *it) {
+            Started *s = static_cast<Started *>(it);
+            emulated_run(&s->launch, &s->call);
+        },
+        &started, sizeof started);
 }
 
 #include "emulate_instructions.h"

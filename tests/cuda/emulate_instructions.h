@@ -4,6 +4,7 @@
 #define AILERON_TESTS_CUDA_EMULATE_INSTRUCTIONS_H
 
 #include "../../reward_model/nn/cuda/instructions.h"
+#include "emulate_race.h"
 
 static inline float to_float(float x)
 {
@@ -66,6 +67,7 @@ static inline void emulated_ldmatrix(uint32_t r[4], const void *shared_row, bool
                                      EmulatedSite site)
 {
     if ((uintptr_t)shared_row % 16) emulated_fail(site, "the row is not 16-byte aligned");
+    emulated_access(shared_row, 16, false);
     const EmulatedLane *lanes = emulated_exchange(shared_row, 16, 0xffffffffu, site);
     const int lane = emulated_lane();
     for (int i = 0; i < 4; i++) {

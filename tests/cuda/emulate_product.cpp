@@ -273,27 +273,27 @@ static void sums_of(const Epilogue *e, const float *a, const float *b, int64_t m
     }
 }
 
-cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t how, const void *alpha,
-                              const void *a, cublasLtMatrixLayout_t a_layout, const void *b,
-                              cublasLtMatrixLayout_t b_layout, const void *beta, const void *c,
-                              cublasLtMatrixLayout_t, void *d, cublasLtMatrixLayout_t d_layout,
-                              const cublasLtMatmulAlgo_t *algorithm, void *workspace,
-                              size_t workspace_bytes, cudaStream_t)
+/* What a call asks for, copied: it runs when the stream comes to it. */
+struct Product {
+    const void *a, *b, *c;
+    void *d;
+    cublasLtMatrixLayoutOpaque_t a_layout, b_layout, d_layout;
+    bool a_turned, b_turned;
+    float scale, before;
+    uint64_t algorithm;
+    Epilogue e;
+};
+
+static void product_run(void *context)
 {
-    const float scale = *static_cast<const float *>(alpha);
-    const float before = *static_cast<const float *>(beta);
-    const bool a_turned = how->values[CUBLASLT_MATMUL_DESC_TRANSA] == CUBLAS_OP_T;
-    const bool b_turned = how->values[CUBLASLT_MATMUL_DESC_TRANSB] == CUBLAS_OP_T;
-    const int64_t m = static_cast<int64_t>(d_layout->rows),
-                  n = static_cast<int64_t>(d_layout->cols);
-    const int64_t k = static_cast<int64_t>(a_turned ? a_layout->rows : a_layout->cols);
-    const Epilogue e = epilogue_read(how, d_layout);
-    const bool splits = algorithm->data[0] == ALGORITHM_SPLIT;
-    require(splits || algorithm->data[0] == ALGORITHM_WHOLE, "an order of sums by chance");
-    require(!splits || e.kind < CUBLASLT_EPILOGUE_BGRADA, "sums of a factor in parts");
-    require(scale == 1 || e.kind < CUBLASLT_EPILOGUE_BGRADA, "sums times alpha: not written");
-    require(workspace != NULL && workspace_bytes > 0, "no workspace");
-    float *left = factor(a, a_layout, a_turned, m, k), *right = factor(b, b_layout, b_turned, k, n);
+    Product *p = static_cast<Product *>(context);
+    const Epilogue e = p->e;
+    const bool splits = p->algorithm == ALGORITHM_SPLIT;
+    const int64_t m = static_cast<int64_t>(p->d_layout.rows),
+                  n = static_cast<int64_t>(p->d_layout.cols),
+                  k = static_cast<int64_t>(p->a_turned ? p->a_layout.rows : p->a_layout.cols);
+    float *left = factor(p->a, &p->a_layout, p->a_turned, m, k);
+    float *right = factor(p->b, &p->b_layout, p->b_turned, k, n);
     float *sums = static_cast<float *>(malloc(static_cast<size_t>(2 * m) * sizeof *sums));
     for (int64_t col = 0; col < n; col++) {
         memset(sums, 0, static_cast<size_t>(2 * m) * sizeof *sums);
@@ -303,16 +303,46 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t how, const 
             for (int64_t row = 0; row < m; row++) to[row] += from[row] * x;
         }
         for (int64_t row = 0; row < m; row++) {
-            const int64_t at = col * d_layout->stride + row;
-            float x = scale * (sums[row] + sums[m + row]);
-            if (before != 0) x += before * element(c, d_layout->type, at);
-            element_set(d, d_layout->type, at, apply(&e, row, col, x));
+            const int64_t at = col * p->d_layout.stride + row;
+            float x = p->scale * (sums[row] + sums[m + row]);
+            if (p->before != 0) x += p->before * element(p->c, p->d_layout.type, at);
+            element_set(p->d, p->d_layout.type, at, apply(&e, row, col, x));
         }
     }
     if (e.kind >= CUBLASLT_EPILOGUE_BGRADA) sums_of(&e, left, right, m, n, k);
-    clock_add(algorithm->data[0], e.kind, k);
+    clock_add(p->algorithm, e.kind, k);
     free(left);
     free(right);
     free(sums);
-    return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t how, const void *alpha,
+                              const void *a, cublasLtMatrixLayout_t a_layout, const void *b,
+                              cublasLtMatrixLayout_t b_layout, const void *beta, const void *c,
+                              cublasLtMatrixLayout_t, void *d, cublasLtMatrixLayout_t d_layout,
+                              const cublasLtMatmulAlgo_t *algorithm, void *workspace,
+                              size_t workspace_bytes, cudaStream_t stream)
+{
+    const Product p = {a,
+                       b,
+                       c,
+                       d,
+                       *a_layout,
+                       *b_layout,
+                       *d_layout,
+                       how->values[CUBLASLT_MATMUL_DESC_TRANSA] == CUBLAS_OP_T,
+                       how->values[CUBLASLT_MATMUL_DESC_TRANSB] == CUBLAS_OP_T,
+                       *static_cast<const float *>(alpha),
+                       *static_cast<const float *>(beta),
+                       algorithm->data[0],
+                       epilogue_read(how, d_layout)};
+    const bool sums = p.e.kind >= CUBLASLT_EPILOGUE_BGRADA;
+    require(p.algorithm == ALGORITHM_SPLIT || p.algorithm == ALGORITHM_WHOLE,
+            "an order of sums by chance");
+    require(p.algorithm == ALGORITHM_WHOLE || !sums, "sums of a factor in parts");
+    require(p.scale == 1 || !sums, "sums times alpha: not written");
+    require(workspace != NULL && workspace_bytes > 0, "no workspace");
+    return emulated_enqueue(stream, product_run, &p, sizeof p) == cudaSuccess
+               ? CUBLAS_STATUS_SUCCESS
+               : CUBLAS_STATUS_INVALID_VALUE;
 }

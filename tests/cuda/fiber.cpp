@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { STACK_BYTES = 256 * 1024, PAGE_BYTES = 4096, LINE_BYTES = 64 };
+enum { STACK_BYTES = FIBER_STACK_BYTES, PAGE_BYTES = 4096, LINE_BYTES = 64 };
 
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/common_interface_defs.h>

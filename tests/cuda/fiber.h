@@ -8,6 +8,8 @@
 #include <ucontext.h>
 #endif
 
+enum { FIBER_STACK_BYTES = 256 * 1024 };
+
 struct Fiber {
     void *stack;   /* lowest usable byte; NULL: not started, or the program's own */
     void *pointer; /* where its registers lie while it does not run */

@@ -16,7 +16,7 @@ static float *gradients_of(World *w, const ModelConfig *c, ModelOptions options,
     for (int i = 0; i < 2; i++) backward(w, model);
     const float *gradients = model_gradients(model, count);
     float *copy = floats(*count);
-    memcpy(copy, gradients, *count * sizeof(float)); /* the device is the CPU */
+    w->device->ops->download(w->device, copy, gradients, *count * sizeof(float));
     model_free(model);
     return copy;
 }

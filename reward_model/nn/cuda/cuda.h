@@ -23,6 +23,16 @@ struct CudaProducts; /* product.cu: cuBLASLt, its workspace, the chosen algorith
 struct CudaBlocks;   /* device.cu: what alloc has given */
 struct CudaPlans;    /* attention_plan.cu: the spans that lie on the device */
 
+enum { STAGING_HALVES = 2 };
+
+/* Pinned host memory in two halves, used in turn; see cuda_upload_small. */
+struct CudaStaging {
+    char *memory;
+    size_t half_bytes, used; /* used: of the half in use */
+    int half;
+    cudaEvent_t left[STAGING_HALVES]; /* after the last copy out of each, when it was left */
+};
+
 struct CudaDevice {
     Device base;
     cudaStream_t stream;
@@ -30,20 +40,19 @@ struct CudaDevice {
     size_t shared_max; /* bytes of shared memory a block may ask for */
     char *scratch;     /* see cuda_scratch */
     size_t scratch_bytes;
-    char *staging; /* pinned host memory, see cuda_upload_small */
-    size_t staging_bytes, staging_used;
+    int index; /* among the process's GPUs */
+    CudaStaging staging;
     CudaBlocks *blocks;
     CudaProducts *products;
     CudaPlans *plans;
     char failure[CUDA_FAILURE_BYTES]; /* empty: none since the last sync */
 };
 
-static inline CudaDevice *cuda_of(Device *device)
-{
-    return (CudaDevice *)device;
-}
-
 /* ---- device.cu ---- */
+
+/* The device, made the calling thread's current one: CUDA has one for each thread, at first GPU 0,
+ * and refuses the stream of another. */
+CudaDevice *cuda_of(Device *device);
 
 typedef struct CudaPlace { /* what a failure is told with */
     const char *op;
@@ -70,6 +79,15 @@ typedef struct CudaGrid {
 } CudaGrid;
 
 #ifndef CUDA_EMULATED
+#define CUDA_START(cuda, place, grid, kernel, ...)                                                 \
+    kernel<<<(grid).blocks, (grid).threads, (grid).shared_bytes, (cuda)->stream>>>(__VA_ARGS__)
+/* Dynamic shared memory: SHARED_DYNAMIC(name) declares `unsigned char *name`, 128-byte aligned. */
+#define SHARED_DYNAMIC(name)                                                                       \
+    extern __shared__ __align__(128) unsigned char name##_memory[];                                \
+    unsigned char *name = name##_memory
+#define CUDA_SCRATCH_TAKEN(cuda, bytes) ((void)0)
+#endif
+
 /* cuda_launch(cuda, CUDA_PLACE(rows, cols), {blocks, threads, shared}, kernel<float>, args…): the
  * arguments are converted to the kernel's parameter types. */
 template <typename... Params, typename... Args>
@@ -85,15 +103,9 @@ void cuda_launch(CudaDevice *cuda, CudaPlace place, CudaGrid grid, void (*kernel
                                          (int)grid.shared_bytes),
                     place))
         return;
-    kernel<<<grid.blocks, grid.threads, grid.shared_bytes, cuda->stream>>>(
-        static_cast<Params>(args)...);
+    CUDA_START(cuda, place, grid, kernel, static_cast<Params>(args)...);
     cuda_check(cuda, cudaGetLastError(), place);
 }
-/* Dynamic shared memory: SHARED_DYNAMIC(name) declares `unsigned char *name`, 128-byte aligned. */
-#define SHARED_DYNAMIC(name)                                                                       \
-    extern __shared__ __align__(128) unsigned char name##_memory[];                                \
-    unsigned char *name = name##_memory
-#endif
 
 #include "table.h"
 

@@ -5,7 +5,8 @@
 
 enum {
     BLOCK_ALIGNMENT = 256,
-    STAGING_BYTES = 4 << 20,
+    STAGING_HALF_BYTES = 2 << 20,
+    STAGED_BYTES_MOST = 1 << 20, /* above, the driver's own staging costs no more */
     SCRATCH_BYTES_MIN = 1 << 20,
     DEVICES_MAX = 1024,
     CAPABILITY_MIN = 8, /* Ampere: bf16 in the tensor cores, asynchronous copies */
@@ -22,11 +23,21 @@ struct CudaBlocks {
     size_t count, room;
 };
 
+CudaDevice *cuda_of(Device *device)
+{
+    CudaDevice *cuda = (CudaDevice *)device;
+    int current = -1;
+    if (cudaGetDevice(&current) == cudaSuccess && current != cuda->index)
+        (void)cuda_check(cuda, cudaSetDevice(cuda->index), CUDA_PLACE(0, 0));
+    return cuda;
+}
+
 /* ---- failures ---- */
 
 bool cuda_check(CudaDevice *cuda, cudaError_t status, CudaPlace place)
 {
     if (status == cudaSuccess) return true;
+    (void)cudaGetLastError(); /* or the next launch would be blamed */
     if (!cuda->failure[0]) {
         snprintf(cuda->failure, sizeof cuda->failure,
                  "device cuda: %s (line %d) of %lld x %lld: %s", place.op, place.line,
@@ -65,10 +76,10 @@ void *cuda_alloc(Device *device, size_t bytes)
     CudaDevice *cuda = cuda_of(device);
     size_t whole = (bytes + BLOCK_ALIGNMENT) / BLOCK_ALIGNMENT * BLOCK_ALIGNMENT;
     if (whole < bytes) return NULL;
-    void *memory = NULL;
-    cudaError_t status = cudaMalloc(&memory, whole);
+    void *memory = NULL; /* as large as asked for, so that tools see what goes beyond */
+    cudaError_t status = cudaMalloc(&memory, bytes ? bytes : 1);
     if (status != cudaSuccess) {
-        (void)cudaGetLastError(); /* or the next launch would be blamed */
+        (void)cudaGetLastError(); /* it is not a failure that the next launch is to tell */
         if (status != cudaErrorMemoryAllocation) {
             (void)cuda_check(cuda, status, CUDA_PLACE(1, whole));
         }
@@ -108,9 +119,8 @@ void *cuda_stream(Device *device)
     return cuda_of(device)->stream;
 }
 
-void *cuda_scratch(CudaDevice *cuda, size_t bytes, CudaPlace place)
+static bool scratch_grow(CudaDevice *cuda, size_t bytes)
 {
-    if (cuda->scratch && cuda->scratch_bytes >= bytes) return cuda->scratch;
     size_t more = cuda->scratch_bytes + cuda->scratch_bytes / 2;
     if (more < SCRATCH_BYTES_MIN) more = SCRATCH_BYTES_MIN;
     cuda_release(&cuda->base, cuda->scratch);
@@ -120,33 +130,48 @@ void *cuda_scratch(CudaDevice *cuda, size_t bytes, CudaPlace place)
         cuda->scratch_bytes = bytes;
         cuda->scratch = (char *)cuda_alloc(&cuda->base, bytes);
     }
-    if (cuda->scratch) return cuda->scratch;
-    cuda->scratch_bytes = 0;
-    (void)cuda_check(cuda, cudaErrorMemoryAllocation, place);
-    return NULL;
+    if (!cuda->scratch) cuda->scratch_bytes = 0;
+    return cuda->scratch != NULL;
+}
+
+void *cuda_scratch(CudaDevice *cuda, size_t bytes, CudaPlace place)
+{
+    if (cuda->scratch_bytes < bytes && !scratch_grow(cuda, bytes)) {
+        (void)cuda_check(cuda, cudaErrorMemoryAllocation, place);
+        return NULL;
+    }
+    CUDA_SCRATCH_TAKEN(cuda, bytes);
+    return cuda->scratch;
 }
 
 /* ---- copies ---- */
 
-/* Pinned memory is used in turn, from its begin again when all that was enqueued has passed. */
+/* Leaves this half of the staging memory for the other one, which waits for the copies out of that
+ * half alone. */
+static bool staging_turn(CudaDevice *cuda, CudaPlace place)
+{
+    CudaStaging *s = &cuda->staging;
+    if (!cuda_check(cuda, cudaEventRecord(s->left[s->half], cuda->stream), place)) return false;
+    s->half = (s->half + 1) % STAGING_HALVES;
+    s->used = 0;
+    return cuda_check(cuda, cudaEventSynchronize(s->left[s->half]), place);
+}
+
 void cuda_upload_small(CudaDevice *cuda, void *to, const void *from_host, size_t bytes,
                        CudaPlace place)
 {
+    CudaStaging *s = &cuda->staging;
     for (size_t done = 0; done < bytes;) {
-        size_t part = bytes - done < cuda->staging_bytes ? bytes - done : cuda->staging_bytes;
-        if (part > cuda->staging_bytes - cuda->staging_used) {
-            if (!cuda_check(cuda, cudaStreamSynchronize(cuda->stream), place)) return;
-            cuda->staging_used = 0;
-        }
-        char *staged = cuda->staging + cuda->staging_used;
+        size_t part = bytes - done < s->half_bytes ? bytes - done : s->half_bytes;
+        if (part > s->half_bytes - s->used && !staging_turn(cuda, place)) return;
+        char *staged = s->memory + (size_t)s->half * s->half_bytes + s->used;
         memcpy(staged, (const char *)from_host + done, part);
         if (!cuda_check(cuda,
                         cudaMemcpyAsync((char *)to + done, staged, part, cudaMemcpyHostToDevice,
                                         cuda->stream),
                         place))
             return;
-        cuda->staging_used += (part + CUDA_ALIGNMENT - 1) / CUDA_ALIGNMENT * CUDA_ALIGNMENT;
-        if (cuda->staging_used > cuda->staging_bytes) cuda->staging_used = cuda->staging_bytes;
+        s->used += (part + CUDA_ALIGNMENT - 1) / CUDA_ALIGNMENT * CUDA_ALIGNMENT;
         done += part;
     }
 }
@@ -157,7 +182,7 @@ void cuda_upload(Device *device, void *to, const void *from_host, size_t bytes)
 {
     CudaDevice *cuda = cuda_of(device);
     CudaPlace place = CUDA_PLACE(1, bytes);
-    if (bytes <= cuda->staging_bytes / 4) {
+    if (bytes <= STAGED_BYTES_MOST) {
         cuda_upload_small(cuda, to, from_host, bytes, place);
         return;
     }
@@ -254,7 +279,10 @@ static bool device_start(CudaDevice *cuda, int index, Arena *arena, Err *err)
     cudaError_t status = cudaSetDevice(index);
     if (status == cudaSuccess)
         status = cudaStreamCreateWithFlags(&cuda->stream, cudaStreamNonBlocking);
-    if (status == cudaSuccess) status = cudaMallocHost(&cuda->staging, STAGING_BYTES);
+    if (status == cudaSuccess)
+        status = cudaMallocHost(&cuda->staging.memory, STAGING_HALVES * STAGING_HALF_BYTES);
+    for (int i = 0; i < STAGING_HALVES && status == cudaSuccess; i++)
+        status = cudaEventCreateWithFlags(&cuda->staging.left[i], cudaEventDisableTiming);
     if (status == cudaSuccess)
         status = cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, index);
     if (status == cudaSuccess)
@@ -263,7 +291,7 @@ static bool device_start(CudaDevice *cuda, int index, Arena *arena, Err *err)
         return err_set(err, arena, ERR_unavailable, NULL, "device cuda: GPU %d cannot be used: %s",
                        index, cudaGetErrorString(status));
     }
-    cuda->staging_bytes = STAGING_BYTES;
+    cuda->staging.half_bytes = STAGING_HALF_BYTES;
     cuda->processors = processors;
     cuda->shared_max = (size_t)shared;
     return cuda_products_open(cuda, arena, err) && cuda_plans_open(cuda, arena, err);
@@ -284,6 +312,7 @@ Device *cuda_open(const DeviceOptions *options, Arena *arena, Err *err)
     cuda->base.ops = &cuda_ops;
     cuda->base.compute = options->compute;
     cuda->blocks = blocks;
+    cuda->index = index;
     if (device_start(cuda, index, arena, err)) return &cuda->base;
     cuda_close(&cuda->base);
     return NULL;
@@ -291,12 +320,16 @@ Device *cuda_open(const DeviceOptions *options, Arena *arena, Err *err)
 
 void cuda_close(Device *device)
 {
+    if (!device) return;
     CudaDevice *cuda = cuda_of(device);
-    if (!cuda) return;
+    if (cuda->stream) (void)cudaStreamSynchronize(cuda->stream);
     if (cuda->plans) cuda_plans_close(cuda);
     if (cuda->products) cuda_products_close(cuda);
     cuda_release(device, cuda->scratch);
-    if (cuda->staging) (void)cudaFreeHost(cuda->staging);
+    for (int i = 0; i < STAGING_HALVES; i++) {
+        if (cuda->staging.left[i]) (void)cudaEventDestroy(cuda->staging.left[i]);
+    }
+    if (cuda->staging.memory) (void)cudaFreeHost(cuda->staging.memory);
     if (cuda->stream) (void)cudaStreamDestroy(cuda->stream);
     free(cuda->blocks->list);
     free(cuda->blocks);
