@@ -50,7 +50,7 @@ def attention(_module, query, key, value, _mask, scaling=None, cu_seq_lens_q=Non
     return through(query, key, value, cu_seq_lens_q, scaling)[None], None
 
 
-class Scored(torch.nn.Module):
+class Scored(torch.nn.Module if torch else object):
     def __init__(self, config):
         super().__init__()
         self.model = transformers.AutoModel.from_config(config)

@@ -20,7 +20,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 try:
     import torch
     import transformers
-except ImportError as missing:
+except (ImportError, OSError) as missing:  # OSError: a library of CUDA's that torch wants
     torch = transformers = None
     MISSING = str(missing)
 
@@ -216,12 +216,13 @@ def run_cases(name, options, run):
                 torch.cuda.reset_peak_memory_stats()
             try:
                 run(shape, lengths, options, random.Random(1))
-            except torch.OutOfMemoryError:
+            except torch.cuda.OutOfMemoryError:
                 say(baseline=name, shape=shape, lengths=lengths, skipped="out of memory")
             except Exception as error:  # the next case may still run
                 failed += 1
                 say(baseline=name, shape=shape, lengths=lengths, failed=repr(error)[:300])
-            torch._dynamo.reset()
+            if hasattr(torch, "compiler"):
+                torch.compiler.reset()
     return 1 if failed else 0
 
 

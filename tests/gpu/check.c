@@ -61,13 +61,16 @@ void device_sync(Device *device)
 
 void copy_on_device(Device *device, void *to, const void *from, size_t bytes)
 {
-    (void)device;
 #ifdef CHECK_WITH_CUDA
-    if (cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, 0) != cudaSuccess ||
-        cudaStreamSynchronize(0) != cudaSuccess)
+    cudaStream_t stream = device->ops->stream(device);
+    if (cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream) != cudaSuccess)
         fail("the GPU does not copy");
 #else
-    memcpy(to, from, bytes);
+    const Tensor source = {(void *)(uintptr_t)from, 1, (int64_t)(bytes / 4), (int64_t)(bytes / 4),
+                           DTYPE_F32};
+    Tensor target = source;
+    target.data = to;
+    device->ops->convert(device, target, source);
 #endif
 }
 
@@ -83,7 +86,12 @@ static void describe(Check *check)
     check->gpu = "an emulated GPU";
 #ifdef CHECK_WITH_CUDA
     static struct cudaDeviceProp about;
-    if (cudaGetDeviceProperties(&about, 0) != cudaSuccess) fail("the GPU does not say its name");
+    int index = 0;
+    Device *device = device_new(check->ops, DTYPE_BF16); /* which makes its GPU the current one */
+    if (cudaGetDevice(&index) != cudaSuccess ||
+        cudaGetDeviceProperties(&about, index) != cudaSuccess)
+        fail("the GPU does not say its name");
+    check->ops->close(device);
     check->gpu = about.name;
     for (size_t i = 0; i < LEN(PEAKS) && !check->peak; i++) {
         if (strstr(about.name, PEAKS[i].part)) check->peak = PEAKS[i].peak;

@@ -20,7 +20,7 @@ void device_sync(Device *device);
 double now(void); /* seconds */
 /* Uniform in (-1, 1); the state is never 0. */
 double draw(uint64_t *state);
-/* Copies on the device itself, for the rate of its memory, and waits. */
+/* Enqueues a copy on the device itself, for the rate of its memory. */
 void copy_on_device(Device *device, void *to, const void *from, size_t bytes);
 
 void check_ops(Check *check);   /* every op against the CPU backend */

@@ -44,19 +44,26 @@ static void release_after(Speed *s, int count)
 }
 
 /* Small random numbers: zeros would spare a GPU power, and so be faster than the truth. */
-static Tensor tensor(Speed *s, int64_t rows, int64_t cols)
+static void fill(Speed *s, Tensor t)
 {
-    Tensor t = {.rows = rows, .cols = cols, .stride = cols, .dtype = DTYPE_BF16};
-    size_t count = (size_t)(rows * cols);
+    static uint64_t random = 88172645463325252u; /* goes on: no two tensors are alike */
+    size_t count = (size_t)(t.rows * t.cols);
     uint16_t *host = malloc(count * sizeof *host);
-    uint64_t random = 88172645463325252u;
+    Tensor halves = {memory(s, count * 2), t.rows, t.cols, t.cols, DTYPE_BF16};
     for (size_t i = 0; i < count; i++) {
         random = random * 6364136223846793005u + 1442695040888963407u;
-        host[i] = (uint16_t)(0x3c00 | (random >> 33 & 0x81ff)); /* ± 0.008 … 0.03 */
+        host[i] = (uint16_t)(0x3c00 | (random >> 33 & 0x81ff)); /* ± 0.008 … 0.06 */
     }
-    t.data = memory(s, count * 2);
-    s->ops->upload(s->device, t.data, host, count * 2);
+    s->ops->upload(s->device, halves.data, host, count * 2);
+    s->ops->convert(s->device, t, halves);
     free(host);
+    release_after(s, s->block_count - 1);
+}
+
+static Tensor tensor(Speed *s, int64_t rows, int64_t cols)
+{
+    Tensor t = {memory(s, (size_t)(rows * cols) * 2), rows, cols, cols, DTYPE_BF16};
+    fill(s, t);
     return t;
 }
 
@@ -253,6 +260,7 @@ static void products(Speed *s, const char *name, int64_t inputs, int64_t outputs
     p.w = s->ops->matrix_new(s->device, outputs, inputs);
     if (!p.w) fail("no memory for a matrix");
     p.dw = memory(s, count * 4);
+    fill(s, (Tensor){p.dw, outputs, inputs, inputs, DTYPE_F32});
     s->ops->matrix_set(s->device, p.w, p.dw, 1);
     p.x = tensor(s, s->tokens, inputs), p.y = tensor(s, s->tokens, outputs);
     for (size_t i = 0; i < LEN(calls); i++) {

@@ -1,5 +1,7 @@
 /* check_steps.c - training steps of three models with random weights, on lengths drawn like those
- * of three data sets: pairs and tokens per second, MFU, memory.
+ * of three data sets: pairs and tokens per second, MFU, memory; and one request for scores. With
+ * each, for how much of the time the host was at work, enqueuing above all: where that is most of
+ * it, the GPU waits for the host.
  *
  * MFU = executed operations / (seconds · peak): 2 · M · N · K of each product, and for attention
  * 4 · d forward and 10 · d back for each pair of a query and a key that it sees; what a shared
@@ -11,6 +13,7 @@
 #include "lengths.h"
 
 enum { ROWS = 32768, ROWS_SMALL = 1024, STEPS = 6, WARM = 2, PAIRS_MAX = 4096, TOKENS_MAX = 2048 };
+enum { CANDIDATES = 8, PROMPT = 200, ANSWER = 100, REQUESTS = 20 };
 
 #define SHARED_CONFIG .initializer_range = 0.02f, .pad_id = -1, .bos_id = -1, .eos_id = -1
 static const struct {
@@ -96,6 +99,49 @@ typedef struct Pairs {
     double tokens; /* as if nothing were shared */
 } Pairs;
 
+/* ---- the host's part: all but the time in calls that wait for the device ---- */
+
+static struct {
+    const Ops *ops; /* what the calls below are handed on to */
+    Ops timed;
+    double seconds;
+} waits;
+
+static bool timed_sync(Device *device, Arena *arena, Err *err)
+{
+    const double begin = now();
+    const bool fine = waits.ops->sync(device, arena, err);
+    waits.seconds += now() - begin;
+    return fine;
+}
+
+static void timed_download(Device *device, void *to_host, const void *from, size_t bytes)
+{
+    const double begin = now();
+    waits.ops->download(device, to_host, from, bytes);
+    waits.seconds += now() - begin;
+}
+
+static double timed_square_sum(Device *device, const float *x, size_t count)
+{
+    const double begin = now(), sum = waits.ops->square_sum(device, x, count);
+    waits.seconds += now() - begin;
+    return sum;
+}
+
+/* The device's table is ours from here on, until it is closed. */
+static void waits_measure(Device *device)
+{
+    waits.ops = device->ops;
+    waits.timed = *device->ops;
+    waits.timed.sync = timed_sync;
+    waits.timed.download = timed_download;
+    waits.timed.square_sum = timed_square_sum;
+    device->ops = &waits.timed;
+}
+
+/* ---- training steps ---- */
+
 /* Fills `rows` executed tokens with pairs of the lengths that the baselines draw, too. */
 static void pairs_fill(Pairs *p, uint64_t *lengths, uint64_t *random, const LengthsKind *kind,
                        int64_t rows, int32_t vocabulary)
@@ -145,18 +191,20 @@ static void train_step(Model *model, Batch *batch, Pairs *p, float *scores, floa
     arena_release(&arena);
 }
 
-static void lengths_run(const Check *check, Model *model, const char *name,
-                        const LengthsKind *kind, int64_t rows)
+static void lengths_run(const Check *check, Model *model, const char *name, const LengthsKind *kind,
+                        int64_t rows)
 {
     static Pairs pairs;
     static float scores[2 * PAIRS_MAX], dscores[2 * PAIRS_MAX];
     const int steps = check->small ? 1 : STEPS;
     Batch batch = {0};
-    uint64_t random = 99991, lengths = kind->seed;
+    uint64_t random = 0, lengths = 0;
     double pairs_done = 0, executed = 0, tokens = 0, begin = 0, flops = 0;
     pairs.ids = malloc((size_t)rows * 2 * sizeof *pairs.ids);
-    for (int i = -WARM; i < steps; i++) {
-        if (i == 0) begin = now(), flops = model_use(model).flops;
+    /* the same batches before, for products are tuned when a count of rows is first met */
+    for (int i = -steps; i < steps; i++) {
+        if (i == -steps || i == 0) random = 99991, lengths = kind->seed;
+        if (i == 0) begin = now(), waits.seconds = 0, flops = model_use(model).flops;
         pairs_fill(&pairs, &lengths, &random, kind, rows, model_config(model)->vocabulary);
         train_step(model, &batch, &pairs, scores, dscores);
         if (i < 0) continue;
@@ -166,13 +214,74 @@ static void lengths_run(const Check *check, Model *model, const char *name,
     printf("%-13s %-14s %8.1f pairs/s %9.0f tokens/s (%9.0f with shared prompts counted twice)",
            name, kind->name, pairs_done / seconds, executed / seconds, tokens / seconds);
     if (check->peak > 0) printf("  MFU %4.1f %%", 100 * rate / check->peak);
-    printf("  %.1f TFLOP/s  %.1f GiB\n", rate * 1e-12,
-           (double)model_use(model).bytes_peak / (double)GiB(1));
+    printf("  %.1f TFLOP/s  %.1f GiB  host %.2f of %.2f ms\n", rate * 1e-12,
+           (double)model_use(model).bytes_peak / (double)GiB(1),
+           1e3 * (seconds - waits.seconds) / steps, 1e3 * seconds / steps);
     free(pairs.ids);
     batch_free(&batch);
 }
 
-/* As little as possible is computed again: the first level whose memory there is. */
+/* ---- one request at a time, as a server has it when it is not busy ---- */
+
+static void request_score(Model *model, Batch *batch, const Group *group, float *scores)
+{
+    Arena arena;
+    Err err;
+    arena_init(&arena, KiB(64));
+    if (!batch_build(batch, group, 1, (BatchOptions){true}, &arena, &err) ||
+        !model_forward(model, batch, false, scores, &arena, &err))
+        fail("%s", err.detail);
+    arena_release(&arena);
+}
+
+static void requests_run(const Check *check, Model *model, const char *name)
+{
+    static int32_t ids[CANDIDATES][PROMPT + ANSWER];
+    Sequence sequences[CANDIDATES];
+    float scores[CANDIDATES];
+    Batch batch = {0};
+    uint64_t random = 4711;
+    double begin = 0;
+    const int requests = check->small ? 1 : REQUESTS;
+    for (int i = 0; i < CANDIDATES; i++) {
+        for (int j = 0; j < PROMPT + ANSWER; j++) {
+            int32_t word = (int32_t)(fabs(draw(&random)) * model_config(model)->vocabulary);
+            ids[i][j] = j < PROMPT && i ? ids[0][j] : word;
+        }
+        ids[i][PROMPT] = i; /* where the answers part */
+        sequences[i] = (Sequence){ids[i], PROMPT + ANSWER};
+    }
+    for (int i = -WARM; i < requests; i++) {
+        if (i == 0) begin = now(), waits.seconds = 0;
+        request_score(model, &batch, &(Group){sequences, CANDIDATES}, scores);
+    }
+    const double seconds = now() - begin;
+    printf("%-13s %-14s %d candidates of %d tokens, %d of them shared: host %.3f of %.3f ms\n",
+           name, "request", CANDIDATES, PROMPT + ANSWER, PROMPT,
+           1e3 * (seconds - waits.seconds) / requests, 1e3 * seconds / requests);
+    batch_free(&batch);
+}
+
+/* ---- models ---- */
+
+/* As little as possible is computed again: the first level whose memory there is. False: there is
+ * too little for any. */
+static bool level_choose(Device *device, const char *name, const ModelConfig *config, int64_t rows,
+                         ModelOptions *options)
+{
+    const double room = 0.92 * (double)device->ops->memory_free(device);
+    double needed = 0;
+    for (; options->recompute < RECOMPUTE_LEVELS; options->recompute++) {
+        ModelPlan plan;
+        if (!model_plan(device, config, options, rows, rows / 8, &plan)) fail("no memory");
+        needed = (double)(plan.weights + plan.optimiser + plan.scratch + plan.activations);
+        if (needed < room) return true;
+    }
+    printf("%s: skipped, it needs %.1f GiB and there are %.1f\n", name, needed / (double)GiB(1),
+           room / (double)GiB(1));
+    return false;
+}
+
 static void model_run(const Check *check, const char *name, const ModelConfig *config)
 {
     Arena arena;
@@ -180,12 +289,11 @@ static void model_run(const Check *check, const char *name, const ModelConfig *c
     ModelOptions options = {.mode = TRAIN_FULL, .heads = 1, .seed = 1, .trim_last_layer = true};
     Device *device = device_new(check->ops, DTYPE_BF16);
     int64_t rows = check->small ? ROWS_SMALL : ROWS;
-    const double room = 0.92 * (double)check->ops->memory_free(device);
-    for (; options.recompute < RECOMPUTE_LEVELS - 1; options.recompute++) {
-        ModelPlan plan;
-        if (!model_plan(device, config, &options, rows, rows / 8, &plan)) fail("no memory");
-        if ((double)(plan.weights + plan.optimiser + plan.scratch + plan.activations) < room) break;
+    if (!level_choose(device, name, config, rows, &options)) {
+        check->ops->close(device);
+        return;
     }
+    waits_measure(device);
     arena_init(&arena, KiB(64));
     Model *model = model_new(device, config, &options, &arena, &err);
     if (!model) fail("%s", err.detail);
@@ -193,6 +301,7 @@ static void model_run(const Check *check, const char *name, const ModelConfig *c
     for (size_t i = 0; i < LEN(LENGTHS_KINDS); i++) {
         if (rows >= ROWS || i == 0) lengths_run(check, model, name, &LENGTHS_KINDS[i], rows);
     }
+    requests_run(check, model, name);
     model_free(model);
     check->ops->close(device);
     arena_release(&arena);
