@@ -58,7 +58,7 @@ EMULATED_FLAGS := -g -O2 -fopenmp -fsanitize=address,undefined -fno-sanitize-rec
 EMULATED_OBJECTS := $(patsubst %,$(EMULATED)/%.o,$(CUDA_SOURCES) $(wildcard tests/cuda/*.cpp)) \
 	$(NN_SOURCES:%.c=$(EMULATED)/%.o)
 EMULATED_TESTS := $(addprefix $(EMULATED)/tests/model/,test_ops test_ops_shapes test_ops_turn \
-	test_ops_attention test_model test_recompute) $(EMULATED)/tests/cuda/test_device
+	test_ops_attention test_model test_recompute) $(EMULATED)/tests/cuda/emulated_device
 EMULATE := -x c++ -std=c++17 -DCUDA_EMULATED -include tests/cuda/emulate.h -Itests/cuda
 
 $(EMULATED)/%.o: %.c reward_model/cuda.mk
@@ -80,7 +80,7 @@ $(EMULATED_TESTS): %: %.o $(EMULATED_OBJECTS)
 RACED := build/raced
 RACED_OBJECTS := $(EMULATED_OBJECTS:$(EMULATED)/%=$(RACED)/%)
 RACED_TESTS := $(addprefix $(RACED)/tests/,model/test_ops model/test_ops_shapes model/test_ops_turn \
-	model/test_ops_attention cuda/test_device)
+	model/test_ops_attention cuda/emulated_device)
 $(RACED)/%.o: %.c reward_model/cuda.mk
 	@mkdir -p $(@D)
 	$(CC) -std=c17 -D_GNU_SOURCE $(WARNINGS) -g -O2 -fopenmp -ffp-contract=fast -Wno-psabi \

@@ -1,4 +1,4 @@
-/* check_device.cpp - what test_device.c asks of the backend's inside, and kernels with faults. */
+/* check_device.cpp - what emulated_device.c asks of the backend's inside, and kernels with faults. */
 #include "emulate.h"
 
 extern "C" {

@@ -28,7 +28,6 @@ xargs -P 2 -L 1 bash -c '
 2 build/emulated/tests/model/test_model
 1 build/emulated/tests/model/test_recompute
 1 CUDA_EMULATED_SHARED_KIB=99 build/emulated/tests/model/test_ops_attention
-2 build/emulated/tests/model/test_ops_attention
 1 build/emulated/check --small ops train
 1 build/raced/tests/model/test_ops
 2 CUDA_EMULATED_EPILOGUES=slow build/emulated/tests/model/test_ops
@@ -38,8 +37,8 @@ xargs -P 2 -L 1 bash -c '
 1 build/raced/tests/model/test_ops_turn
 2 build/emulated/tests/model/test_ops_turn
 2 build/raced/check --small ops
-1 build/emulated/tests/cuda/test_device
-2 build/raced/tests/cuda/test_device
+1 build/emulated/tests/cuda/emulated_device
+2 build/raced/tests/cuda/emulated_device
 LIST
 
 # besides TIMES FOLDER: what products with an epilogue there were, where events tell that these take

@@ -1,5 +1,5 @@
-/* test_device.c - the CUDA device under the emulator: uploads through the staging memory, threads
- * that share a GPU, and that the emulator names what is wrong. */
+/* emulated_device.c - the CUDA device under the emulator: uploads through the staging memory,
+ * threads that share a GPU, and that the emulator names what is wrong. */
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/wait.h>
