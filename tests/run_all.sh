@@ -74,11 +74,14 @@ run_script()
 run_pytest()
 {
     local log=build/test-logs/$MODE-$1.log status
-    # A browser on a busy machine now and then misses a moment: one more try, and it is said.
-    local again=() python=$PYTHON
-    [ "$1" = ui ] && again=(--reruns 1)
+    # Browsers mostly wait, so two of them, each with a server of its own; on a busy machine one now
+    # and then misses a moment: one more try, and it is said.
+    local more=() python=$PYTHON
+    [ "$1" = ui ] && more=(--reruns 1 -n 2 --dist worksteal)
+    # (a test that hangs ends, with every thread's stack)
+    more+=(-o faulthandler_timeout=600 -o faulthandler_exit_on_timeout=true)
     [ "$1" = interop ] && python=$(PYTHON=$PYTHON tests/interop/venv.sh)
-    timeout $PYTEST_SECONDS $python -m pytest -q -rfEsR "${again[@]}" -p no:cacheprovider \
+    timeout $PYTEST_SECONDS $python -m pytest -q -rfEsR "${more[@]}" -p no:cacheprovider \
         "tests/$1" >"$log" 2>&1
     status=$?
     tail -1 "$log" >"$log.last"
