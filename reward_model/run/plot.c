@@ -31,6 +31,7 @@ typedef struct Curve {
     size_t count, room;
     double low, high, last_step; /* of the loss axis */
     double best_step, best;
+    double accuracy_low; /* of the accuracy axis, which ends at 1 */
 } Curve;
 
 /* ---- reading ---- */
@@ -88,6 +89,7 @@ static void measure(Curve *curve)
     curve->low = INFINITY;
     curve->high = -INFINITY;
     curve->best = INFINITY;
+    curve->accuracy_low = 0.4;
     for (size_t i = 0; i < curve->count; i++) {
         Point *point = &curve->points[i];
         sum = keep * sum + (1 - keep) * point->loss;
@@ -99,6 +101,7 @@ static void measure(Curve *curve)
         if (isnan(point->heldout)) continue;
         curve->low = fmin(curve->low, point->heldout);
         curve->high = fmax(curve->high, point->heldout);
+        while (point->accuracy < curve->accuracy_low) curve->accuracy_low -= 0.2;
         if (point->heldout < curve->best)
             curve->best = point->heldout, curve->best_step = point->step;
     }
@@ -121,26 +124,50 @@ static double y_of(const Curve *curve, double loss)
            (HEIGHT - TOP - BOTTOM) * (inside - curve->low) / (curve->high - curve->low);
 }
 
-/* Accuracy from 0.4 to 1 over the whole height. */
-static double y_of_accuracy(double accuracy)
+static double y_of_accuracy(const Curve *curve, double accuracy)
 {
-    return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (fmin(1, fmax(0.4, accuracy)) - 0.4) / 0.6;
+    double low = curve->accuracy_low;
+    return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (accuracy - low) / (1 - low);
+}
+
+/* Each colour twice, plainly: programs that draw SVG into papers know neither custom properties nor
+ * the reader's scheme, and take the first. */
+static const struct {
+    const char *selector, *property, *light, *dark;
+} colours[] = {
+    {"text", "fill", "#1b1f24", "#e8eaed"},
+    {".paper", "fill", "#ffffff", "#14171b"},
+    {".soft", "fill", "#6b7280", "#9aa3ad"},
+    {".axis", "stroke", "#6b7280", "#9aa3ad"},
+    {".grid", "stroke", "#d9dde3", "#343a42"},
+    {".train", "fill", "#2563eb", "#7aa7ff"},
+    {".train-line", "stroke", "#2563eb", "#7aa7ff"},
+    {".held", "fill", "#c2410c", "#fb9a5b"},
+    {".held-line", "stroke", "#c2410c", "#fb9a5b"},
+    {".accuracy", "fill", "#15803d", "#6fd08c"},
+    {".accuracy-line", "stroke", "#15803d", "#6fd08c"},
+};
+
+static void put_colours(Buf *out, bool dark)
+{
+    for (size_t i = 0; i < LEN(colours); i++)
+        buf_put_format(out, "%s{%s:%s}", colours[i].selector, colours[i].property,
+                       dark ? colours[i].dark : colours[i].light);
 }
 
 static void put_head(Buf *out, const Curve *curve)
 {
-    buf_put_format(
-        out,
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" role=\"img\" "
-        "aria-label=\"Learning curve over %.0f steps\">\n<style>\n"
-        "svg{color-scheme:light dark;--ink:#1b1f24;--soft:#6b7280;--grid:#d9dde3;--paper:#fff;"
-        "--train:#2563eb;--held:#c2410c;--accuracy:#15803d}\n"
-        "@media (prefers-color-scheme:dark){svg{--ink:#e8eaed;--soft:#9aa3ad;--grid:#343a42;"
-        "--paper:#14171b;--train:#7aa7ff;--held:#fb9a5b;--accuracy:#6fd08c}}\n"
-        "text{font:13px system-ui,sans-serif;fill:var(--ink)}.soft{fill:var(--soft)}"
-        ".grid{stroke:var(--grid)}.axis{stroke:var(--soft)}\n</style>\n"
-        "<rect width=\"%d\" height=\"%d\" fill=\"var(--paper)\"/>\n",
-        WIDTH, HEIGHT, curve->last_step, WIDTH, HEIGHT);
+    buf_put_format(out,
+                   "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" "
+                   "viewBox=\"0 0 %d %d\" role=\"img\" "
+                   "aria-label=\"Learning curve over %.0f steps\">\n<style>\n"
+                   "svg{color-scheme:light dark}text{font:13px system-ui,sans-serif}",
+                   WIDTH, HEIGHT, WIDTH, HEIGHT, curve->last_step);
+    put_colours(out, false);
+    buf_put_text(out, "\n@media (prefers-color-scheme:dark){");
+    put_colours(out, true);
+    buf_put_format(out, "}\n</style>\n<rect class=\"paper\" width=\"%d\" height=\"%d\"/>\n", WIDTH,
+                   HEIGHT);
 }
 
 /* 1, 2 or 5 times a power of ten, so that there are about TICKS of them. */
@@ -164,10 +191,9 @@ static void put_axes(Buf *out, const Curve *curve, bool accuracies)
         buf_put_format(
             out, "<text class=\"soft\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.0f</text>\n",
             x_of(curve, at), HEIGHT - BOTTOM + 20, at);
-    for (int tenth = 4; accuracies && tenth <= 10; tenth += 2)
-        buf_put_format(out,
-                       "<text x=\"%d\" y=\"%.1f\" style=\"fill:var(--accuracy)\">%d %%</text>\n",
-                       WIDTH - RIGHT + 8, y_of_accuracy(tenth / 10.0) + 4, tenth * 10);
+    for (int tenth = (int)lround(10 * curve->accuracy_low); accuracies && tenth <= 10; tenth += 2)
+        buf_put_format(out, "<text class=\"accuracy\" x=\"%d\" y=\"%.1f\">%d %%</text>\n",
+                       WIDTH - RIGHT + 8, y_of_accuracy(curve, tenth / 10.0) + 4, tenth * 10);
     buf_put_format(out,
                    "<line class=\"axis\" x1=\"%d\" x2=\"%d\" y1=\"%d\" y2=\"%d\"/>\n"
                    "<text class=\"soft\" x=\"%d\" y=\"%d\" text-anchor=\"middle\">step</text>\n",
@@ -178,11 +204,11 @@ static void put_axes(Buf *out, const Curve *curve, bool accuracies)
 static void put_losses(Buf *out, const Curve *curve)
 {
     size_t every = (curve->count + POINTS_MAX - 1) / POINTS_MAX;
-    buf_put_text(out, "<g fill=\"var(--train)\" opacity=\"0.25\">");
+    buf_put_text(out, "<g class=\"train\" opacity=\"0.25\">");
     for (size_t i = 0; i < curve->count; i += every)
         buf_put_format(out, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"1.6\"/>",
                        x_of(curve, curve->points[i].step), y_of(curve, curve->points[i].loss));
-    buf_put_text(out, "</g>\n<polyline fill=\"none\" stroke=\"var(--train)\" stroke-width=\"2\" "
+    buf_put_text(out, "</g>\n<polyline class=\"train-line\" fill=\"none\" stroke-width=\"2\" "
                       "points=\"");
     for (size_t i = 0; i < curve->count; i += every)
         buf_put_format(out, "%.1f,%.1f ", x_of(curve, curve->points[i].step),
@@ -194,20 +220,20 @@ static void put_heldout(Buf *out, const Curve *curve, bool accuracy)
 {
     const char *colour = accuracy ? "accuracy" : "held";
     buf_put_format(out,
-                   "<polyline fill=\"none\" stroke=\"var(--%s)\" stroke-width=\"2\" "
+                   "<polyline class=\"%s-line\" fill=\"none\" stroke-width=\"2\" "
                    "stroke-dasharray=\"%s\" points=\"",
                    colour, accuracy ? "2 4" : "7 4");
     for (size_t i = 0; i < curve->count; i++)
         if (!isnan(curve->points[i].heldout))
             buf_put_format(out, "%.1f,%.1f ", x_of(curve, curve->points[i].step),
-                           accuracy ? y_of_accuracy(curve->points[i].accuracy)
+                           accuracy ? y_of_accuracy(curve, curve->points[i].accuracy)
                                     : y_of(curve, curve->points[i].heldout));
     buf_put_text(out, "\"/>\n");
     for (size_t i = 0; i < curve->count; i++)
         if (!isnan(curve->points[i].heldout))
-            buf_put_format(out, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%s\" fill=\"var(--%s)\"/>",
+            buf_put_format(out, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%s\" class=\"%s\"/>",
                            x_of(curve, curve->points[i].step),
-                           accuracy ? y_of_accuracy(curve->points[i].accuracy)
+                           accuracy ? y_of_accuracy(curve, curve->points[i].accuracy)
                                     : y_of(curve, curve->points[i].heldout),
                            accuracy ? "2.5" : "3.5", colour);
     buf_put_char(out, '\n');
@@ -215,14 +241,12 @@ static void put_heldout(Buf *out, const Curve *curve, bool accuracy)
 
 static void put_legend(Buf *out, const Curve *curve, bool heldout)
 {
-    buf_put_format(out,
-                   "<text x=\"%d\" y=\"26\" style=\"fill:var(--train)\">training loss</text>\n",
-                   LEFT);
+    buf_put_format(out, "<text class=\"train\" x=\"%d\" y=\"26\">training loss</text>\n", LEFT);
     if (!heldout) return;
     buf_put_format(out,
-                   "<text x=\"%d\" y=\"26\" style=\"fill:var(--held)\">held-out log-loss, best "
+                   "<text class=\"held\" x=\"%d\" y=\"26\">held-out log-loss, best "
                    "%.4f at step %.0f</text>\n"
-                   "<text x=\"%d\" y=\"26\" text-anchor=\"end\" style=\"fill:var(--accuracy)\">"
+                   "<text class=\"accuracy\" x=\"%d\" y=\"26\" text-anchor=\"end\">"
                    "held-out accuracy</text>\n",
                    LEFT + 120, curve->best, curve->best_step, WIDTH - RIGHT);
 }

@@ -121,8 +121,9 @@ static bool fit(Encoding *e, const Str *answers, size_t count, TokenIds *ids, in
         if (!count_prompt(e, answers[i], &ids[i], &prompt)) return false;
         if (excess + keep > prompt)
             return err_set(e->err, e->arena, ERR_too_large, NULL,
-                           "%zu tokens must go to leave %zu, but the prompt of answer %zu has %zu",
-                           excess, most, i + 1, prompt > keep ? prompt - keep : 0);
+                           "the longest answer has %zu tokens without anything of its prompt; at "
+                           "most %zu are allowed (--max-length)",
+                           longest - (prompt > keep ? prompt - keep : 0), most);
     }
     for (size_t i = 0; i < count; i++) drop_tokens(&ids[i], keep, excess);
     *cut = (int32_t)excess;
