@@ -230,7 +230,11 @@ int doctor_command(int argc, char **argv)
     check_secret(&doctor);
     if (has_database(&doctor)) {
         if (cli_open_database(&doctor.cli)) {
-            say(&doctor, VERDICT_OK, "database", NULL, "reachable");
+            /* Where psql, pg_dump and aileron-rm find the embedded cluster; an URL that was given
+             * may hold a password: not shown. */
+            const Cluster *cluster = doctor.cli.cluster;
+            say(&doctor, VERDICT_OK, "database", NULL, "%s",
+                cluster ? cluster_url(cluster) : "reachable");
             check_server(&doctor);
             check_schema(&doctor);
         } else {
@@ -242,8 +246,6 @@ int doctor_command(int argc, char **argv)
     }
     int failed = doctor.counts[VERDICT_FAIL], warned = doctor.counts[VERDICT_WARN];
     if (doctor.json) {
-        /* Where psql and pg_dump find the embedded cluster; an URL may hold a password: not shown.
-         */
         const Cluster *cluster = doctor.cli.cluster;
         buf_put_format(&doctor.out, "],\"failed\":%d,\"warned\":%d,\"database\":", failed, warned);
         json_put_text(&doctor.out, str_from(cluster ? cluster_url(cluster) : NULL));

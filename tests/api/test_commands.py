@@ -153,6 +153,7 @@ def test_doctor_finds_a_healthy_server_healthy(server):
     for name in ("database", "schema", "fsync", "synchronous_commit", "clock", "keys", "accounts",
                  "data_checksums", "encoding", "ledger", "partitions"):
         assert checks[name] == "ok", (name, report)
+    assert report["database"] in server.cli("doctor").stdout  # for psql, pg_dump, aileron-rm
 
 
 def test_doctor_says_what_is_wrong_and_how_to_mend_it(data_directory):
