@@ -75,7 +75,9 @@ static bool read_config(const Opening *o)
     Hub *hub = o->hub;
     Err why = {0};
     hub->deviation = 1;
-    if (!file_read(path_of(o, "config.json"), &hub->files->config, o->arena, o->err)) return false;
+    if (!file_read(path_of(o, "config.json"), &hub->files->config, o->arena, &why))
+        return err_set(o->err, o->arena, why.code, NULL, "%s%s", why.detail,
+                       why.code == ERR_not_found ? directory_advice(o->arena, hub->directory) : "");
     json_t *root = json_parse_file(buf_str(&hub->files->config), CONFIG_VALUES_MAX, o->arena, &why);
     if (root == NULL) return in_file(o, "config.json", &why);
     bool ok = hub_config_read(root, &hub->config, o->arena, o->err);
@@ -209,9 +211,10 @@ static bool check_directory(const Opening *o)
     const char *path = o->hub->directory;
     if (stat(path, &status) != 0)
         return err_set(o->err, o->arena, errno == ENOENT ? ERR_not_found : ERR_internal, NULL,
-                       "%s: %s", path, strerror(errno));
+                       "%s: %s%s", path, strerror(errno), directory_advice(o->arena, path));
     return S_ISDIR(status.st_mode) ||
-           err_set(o->err, o->arena, ERR_invalid, NULL, "%s: not a directory", path);
+           err_set(o->err, o->arena, ERR_invalid, NULL, "%s: not a directory%s", path,
+                   directory_advice(o->arena, path));
 }
 
 bool hub_open(Hub *hub, const char *directory, Arena *arena, Err *err)

@@ -2,6 +2,7 @@
  * same values; what a model cannot do, lacks or has too much is refused by name; the last-token
  * rules. */
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "../../reward_model/hub/config_read.h"
 #include "../../reward_model/hub/files.h"
@@ -29,7 +30,7 @@ static const struct Source {
      "4,"
      " \"n_positions\": 32, \"n_ctx\": 32, \"activation_function\": \"gelu_new\", \"n_inner\": "
      "null, \"resid_pdrop\": 0.1, \"task_specific_params\": {\"text-generation\": {}}, "
-     "\"eos_token_id\": 256}",
+     "\"eos_token_id\": 256, \"n_special\": 0, \"predict_special_tokens\": true}",
      12,
      {"h.0.attn.bias", "h.1.attn.masked_bias", NULL}},
     {"{\"model_type\": \"gpt2\", \"vocab_size\": 300, \"n_embd\": 16, \"n_layer\": 1, \"n_head\": "
@@ -435,6 +436,46 @@ START_TEST(tensors_missing_left_over_or_misshapen_are_named)
 }
 END_TEST
 
+static void ck_not_opened(const char *path, const char *says)
+{
+    Hub hub;
+    err = (Err){0};
+    ck_assert_msg(!hub_open(&hub, path, &arena, &err), "opened %s", path);
+    ck_has(str_from(err.detail), says);
+}
+
+/* The mistakes of a first day: each is told what it has named, and what to do. */
+START_TEST(what_is_no_model_directory_is_told_what_it_is)
+{
+    static const char pointer[] = "version https://git-lfs.github.com/spec/v1\noid sha256:4d\n";
+    begin();
+    ck_not_opened("Qwen/Qwen2.5-0.5B", "hf download Qwen/Qwen2.5-0.5B --local-dir");
+    ck_not_opened(in_folder("none"), "none: No such file or directory");
+    ck_assert(directory_make(in_folder("odd"), &arena, &err));
+    put_file("odd.gguf", STR("GGUF"));
+    ck_not_opened(in_folder("odd.gguf"), "not a directory; GGUF is not read");
+    put_file("odd/model.gguf", STR("GGUF"));
+    ck_not_opened(in_folder("odd"), "config.json: No such file or directory; GGUF is not read");
+    put_file("odd/adapter_config.json", STR("{}"));
+    ck_not_opened(in_folder("odd"), "an adapter without its base model");
+    ck_assert(directory_make(in_folder("odd/snapshots"), &arena, &err));
+    ck_not_opened(in_folder("odd"), "name the folder within its snapshots/");
+    model_free(put_source(&sources[4], 0));
+    ck_assert_int_eq(unlink(in_folder("source/model.safetensors")), 0);
+    put_file("source/pytorch_model.bin", STR("x"));
+    ck_not_opened(in_folder("source"), "is there; pytorch_model.bin is not read");
+    ck_assert_int_eq(unlink(in_folder("source/pytorch_model.bin")), 0);
+    put_file("source/model.safetensors", str_from(pointer));
+    ck_not_opened(in_folder("source"), "model.safetensors: only a Git LFS pointer");
+    ck_assert_int_eq(unlink(in_folder("source/model.safetensors")), 0);
+    ck_assert_int_eq(mkfifo(in_folder("source/model.safetensors"), 0600), 0);
+    ck_not_opened(in_folder("source"), "model.safetensors: not a regular file");
+    ck_assert_int_eq(unlink(in_folder("source/model.safetensors")), 0);
+    put_file("source/tokenizer.json", str_from(pointer));
+    ck_not_opened(in_folder("source"), "tokenizer.json: only a Git LFS pointer");
+}
+END_TEST
+
 START_TEST(a_pad_id_inside_breaks_a_rule_that_is_named)
 {
     static const struct {
@@ -488,6 +529,7 @@ int main(void)
                                   the_tiny_decoder_needs_no_directory,
                                   what_the_model_does_not_do_is_refused_by_name,
                                   tensors_missing_left_over_or_misshapen_are_named,
+                                  what_is_no_model_directory_is_told_what_it_is,
                                   a_pad_id_inside_breaks_a_rule_that_is_named};
     const DeviceOptions options = {.threads = 1, .compute = DTYPE_F32};
     arena_init(&arena, MiB(16));
