@@ -92,20 +92,20 @@ static bool open_device(Session *session)
  */
 static bool choose_template(Session *session)
 {
+    static const char known[] = "raw, human, chatml, smollm2, qwen2, qwen2.5, qwen3, llama3";
     const char *name = session->options.template_name;
     Hub *hub = &session->hub;
     EncodeRules *rules = &session->tokens;
     rules->chat = hub->has_template ? hub->chat : TEMPLATE_HUMAN;
     if (name[0] && !template_find(str_from(name), &rules->chat))
         return err_set(&session->err, &session->arena, ERR_invalid, NULL,
-                       "--template: there is no template \"%s\"; one of raw, human, chatml, "
-                       "smollm2, qwen2, qwen2.5, qwen3, llama3",
-                       name);
+                       "--template: there is no template \"%s\"; one of %s", name, known);
     if (!name[0] && hub->unknown_template)
         return err_set(&session->err, &session->arena, ERR_invalid, NULL,
-                       "%s has a chat template that is not recognised; say which one to use with "
-                       "--template",
-                       hub->directory);
+                       "%s has a chat template that is not recognised, and none is guessed; say "
+                       "which one to use instead with --template, one of %s (llama3 for Llama 3.1 "
+                       "and 3.2, whose own write dates)",
+                       hub->directory, known);
     return true;
 }
 
