@@ -124,16 +124,29 @@ static void take_template(Hub *hub, Str jinja)
     hub->unknown_template = !hub->has_template;
 }
 
+/* A side file's object, NULL where there is no file. */
+static bool read_object(const Opening *o, SideFile side, json_t **root)
+{
+    Err why = {0};
+    const struct HubFiles *files = o->hub->files;
+    *root = NULL;
+    if (!files->has[side]) return true;
+    *root = json_parse_file(buf_str(&files->sides[side]), CONFIG_VALUES_MAX, o->arena, &why);
+    if (*root == NULL) return in_file(o, side_file_names[side], &why);
+    if (json_is_object(*root)) return true;
+    json_decref(*root);
+    return err_set(o->err, o->arena, ERR_invalid, NULL, "%s: must be an object",
+                   path_of(o, side_file_names[side]));
+}
+
 static bool read_tokenizer_config(const Opening *o)
 {
     Hub *hub = o->hub;
-    Err why = {0};
-    json_t *root = NULL;
-    const char *name = side_file_names[SIDE_TOKENIZER_CONFIG];
-    if (hub->files->has[SIDE_TOKENIZER_CONFIG]) {
-        Str text = buf_str(&hub->files->sides[SIDE_TOKENIZER_CONFIG]);
-        root = json_parse_file(text, CONFIG_VALUES_MAX, o->arena, &why);
-        if (root == NULL) return in_file(o, name, &why);
+    json_t *root;
+    if (!read_object(o, SIDE_SPECIAL_TOKENS, &root)) return false;
+    json_decref(root);
+    if (!read_object(o, SIDE_TOKENIZER_CONFIG, &root)) return false;
+    if (root != NULL) {
         take_token(hub, json_object_get(root, "bos_token"), &hub->config.bos_id);
         take_token(hub, json_object_get(root, "eos_token"), &hub->config.eos_id);
     }

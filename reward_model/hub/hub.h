@@ -46,8 +46,10 @@ typedef struct HubExport {
 /* Writes the directory (each file beside its name, synced, renamed; config.json last): weights with
  * score.weight = the mean of the heads, aileron/heads.safetensors with all of them when there are
  * several (in a folder, because others load every *.safetensors beside the weights), config.json
- * with every source key kept, tokenizer files byte for byte but pad_token; chat_template.jinja is
- * written when the source has no template or another one than options->chat. */
+ * with every source key kept, tokenizer files byte for byte but for pad_token and, in
+ * tokenizer_config.json, what makes every transformers read tokenizer.json as it stands and render
+ * the same template; chat_template.jinja is written when the source has no template or another one
+ * than options->chat. Of those files, one that the source lacks is removed. */
 MUST_CHECK bool hub_export(const Hub *hub, const Model *model, const char *directory,
                            const HubExport *options, Arena *arena, Err *err);
 /* A pad id that no text becomes and no template writes, below the vocabulary's size and not EOS; in

@@ -256,7 +256,9 @@ START_TEST(an_export_changes_what_it_must_and_nothing_else)
     buf_init(&text, MiB(1));
     Model *first = put_source(&sources[4], 0);
     Model *model = open_and_load(&hub, "source", 1);
+    put_file("out/added_tokens.json", STR("{}")); /* of another model that was there */
     ck_assert(hub_export(&hub, model, in_folder("out"), &options, &arena, &err));
+    ck_assert_int_ne(access(in_folder("out/added_tokens.json"), F_OK), 0);
     Str config = get_file("out/config.json", &text);
     static const char *const wanted[] = {
         "\"architectures\": [\"LlamaForSequenceClassification\"]",
@@ -268,10 +270,14 @@ START_TEST(an_export_changes_what_it_must_and_nothing_else)
         "\"rope_interleaved\": false, \"tie_word_embeddings\": true, \"eos_token_id\": [257, 258]",
     };
     for (size_t i = 0; i < LEN(wanted); i++) ck_has(config, wanted[i]);
-    ck_assert_str_is(get_file("out/tokenizer_config.json", &text),
-                     "{\"bos_token\": null, \"eos_token\": {\"content\": \"<|im_end|>\"}, "
-                     "\"model_max_length\": 1000000000000000019884624838656,\n \"pad_token\" : "
-                     "\"<|endoftext|>\" , \"z\": [1]}");
+    Str tokenizer = get_file("out/tokenizer_config.json", &text);
+    ck_assert(str_starts(tokenizer,
+                         "{\"bos_token\": null, \"eos_token\": {\"content\": \"<|im_end|>\"}, "
+                         "\"model_max_length\": 1000000000000000019884624838656,\n \"pad_token\" : "
+                         "\"<|endoftext|>\" , \"z\": [1],\n"));
+    ck_has(tokenizer, "\"tokenizer_class\": \"PreTrainedTokenizerFast\"");
+    ck_has(tokenizer, "\"model_input_names\": [\"input_ids\", \"attention_mask\"]");
+    ck_has(tokenizer, "\"chat_template\": \"{% for message in messages %}");
     Buf other;
     buf_init(&other, MiB(1));
     ck_assert(str_equal(get_file("source/tokenizer.json", &other),
@@ -471,6 +477,9 @@ START_TEST(what_is_no_model_directory_is_told_what_it_is)
     ck_assert_int_eq(mkfifo(in_folder("source/model.safetensors"), 0600), 0);
     ck_not_opened(in_folder("source"), "model.safetensors: not a regular file");
     ck_assert_int_eq(unlink(in_folder("source/model.safetensors")), 0);
+    put_file("source/special_tokens_map.json", STR("[]"));
+    ck_not_opened(in_folder("source"), "special_tokens_map.json: must be an object");
+    ck_assert_int_eq(unlink(in_folder("source/special_tokens_map.json")), 0);
     put_file("source/tokenizer.json", str_from(pointer));
     ck_not_opened(in_folder("source"), "tokenizer.json: only a Git LFS pointer");
 }
