@@ -52,9 +52,11 @@ typedef struct HubExport {
  * than options->chat. Of those files, one that the source lacks is removed. */
 MUST_CHECK bool hub_export(const Hub *hub, const Model *model, const char *directory,
                            const HubExport *options, Arena *arena, Err *err);
-/* A pad id that no text becomes and no template writes, below the vocabulary's size and not EOS; in
- * a vocabulary without one (GPT-2) EOS itself, and then append_eos must be false. */
-MUST_CHECK bool hub_pad_id(const Hub *hub, int32_t *pad_id, Arena *arena, Err *err);
+/* A pad id that no template writes, below the vocabulary's size and not EOS; if it can be, one that
+ * is not in texts either (used, by id; NULL: not known). In a vocabulary without any (GPT-2) EOS
+ * itself, whatever is used, and then append_eos must be false. */
+MUST_CHECK bool hub_pad_id(const Hub *hub, const bool *used, int32_t *pad_id, Arena *arena,
+                           Err *err);
 /* The four rules by which others find the scored token (lasttoken.c has them) agree on the last one
  * of every sequence, by itself and padded left and right; names the rule and the sequence
  * otherwise. */

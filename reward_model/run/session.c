@@ -118,7 +118,7 @@ static bool choose_ending(Session *session)
         session->tokens.eos_id = hub->append_eos ? eos_id : -1;
         return true;
     }
-    if (!hub_pad_id(hub, &pad_id, &session->arena, &session->err)) return false;
+    if (!hub_pad_id(hub, NULL, &pad_id, &session->arena, &session->err)) return false;
     session->tokens.eos_id = encode_eos(session->tokens.chat, eos_id, pad_id);
     return true;
 }

@@ -215,7 +215,7 @@ START_TEST(every_family_comes_back_from_its_export)
         ck_assert(!hub.has_template && !hub.unknown_template && !hub.trained);
         ck_assert_int_eq(hub.config.eos_id, 258); /* tokenizer_config.json's word */
         ck_same(first, second, labels == 1);
-        ck_assert(hub_pad_id(&hub, &options.pad_id, &arena, &err));
+        ck_assert(hub_pad_id(&hub, NULL, &options.pad_id, &arena, &err));
         ck_assert_int_eq(options.pad_id, 256);
         ck_assert_msg(hub_export(&hub, second, in_folder("out"), &options, &arena, &err), "%s",
                       err.detail);
@@ -307,7 +307,7 @@ START_TEST(the_tiny_decoder_needs_no_directory)
     ck_assert(hub_load(&hub, model, &arena, &err));
     ck_same(model, fresh, true);
     options.chat = hub.chat;
-    ck_assert(hub_pad_id(&hub, &options.pad_id, &arena, &err));
+    ck_assert(hub_pad_id(&hub, NULL, &options.pad_id, &arena, &err));
     ck_assert_msg(hub_export(&hub, model, in_folder("tiny"), &options, &arena, &err), "%s",
                   err.detail);
     Model *back = open_and_load(&again, "tiny", 2);
@@ -518,14 +518,16 @@ START_TEST(eos_pads_only_where_nothing_else_can)
     int32_t pad;
     begin();
     ck_assert(hub_open(&hub, NULL, &arena, &err));
-    ck_assert(hub_pad_id(&hub, &pad, &arena, &err) && pad == 256);
+    ck_assert(hub_pad_id(&hub, NULL, &pad, &arena, &err) && pad == 256);
+    const bool used[320] = {[256] = true}; /* nothing else is free: still better than EOS */
+    ck_assert(hub_pad_id(&hub, used, &pad, &arena, &err) && pad == 256);
     hub.config.eos_id = 256; /* the other two special tokens are ChatML's own */
-    ck_assert(hub_pad_id(&hub, &pad, &arena, &err) && pad == 256);
+    ck_assert(hub_pad_id(&hub, NULL, &pad, &arena, &err) && pad == 256);
     ck_assert_int_eq(encode_eos(TEMPLATE_HUMAN, hub.config.eos_id, pad), -1);
     hub.config.eos_id = -1;
     hub.config.vocabulary = 256; /* no row for any of them */
-    ck_assert(!hub_pad_id(&hub, &pad, &arena, &err));
-    ck_has(str_from(err.detail), "no special token that could pad");
+    ck_assert(!hub_pad_id(&hub, NULL, &pad, &arena, &err));
+    ck_has(str_from(err.detail), "no special token that could pad, nor the EOS");
     hub_close(&hub);
 }
 END_TEST
