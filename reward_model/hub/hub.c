@@ -203,7 +203,6 @@ static bool open_weights(const Opening *o)
             !take_heads(o, hub->files->heads, "heads.weight", &hub->heads))
             return false;
     }
-    safetensors_hash(hub->files->weights, hub->hash);
     return true;
 }
 
@@ -243,6 +242,11 @@ bool hub_open(Hub *hub, const char *directory, Arena *arena, Err *err)
     }
     if (!ok) hub_close(hub);
     return ok;
+}
+
+void hub_hash(Hub *hub)
+{
+    if (hub->files->weights != NULL) safetensors_hash(hub->files->weights, hub->hash);
 }
 
 void hub_close(Hub *hub)

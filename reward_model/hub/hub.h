@@ -19,7 +19,7 @@ typedef struct Hub {
     int32_t trained_length; /* most tokens of a training row; 0: it does not say */
     double mean, deviation;
     int32_t heads;          /* score heads in the directory: 0 when there is none */
-    char hash[65];          /* of the weights; of nothing for the tiny decoder */
+    char hash[65];          /* by hub_hash; of nothing for the tiny decoder */
     struct HubFiles *files; /* config.json's text, tensors, the side files to copy */
 } Hub;
 
@@ -28,6 +28,8 @@ typedef struct Hub {
  * tokenizer_config.json where it names them, else of config.json. */
 MUST_CHECK bool hub_open(Hub *hub, const char *directory, Arena *arena, Err *err);
 void hub_close(Hub *hub);
+/* Sets hub->hash to that of the weights' files, all of which are read for it. */
+void hub_hash(Hub *hub);
 /* Sets every parameter of the model from the directory (all names accounted for, shapes checked,
  * what is missing or left over is an error that names it); heads too when it has them, and then as
  * many as the model has. Without heads in the directory the model's stay as they are; the tiny

@@ -123,6 +123,23 @@ static bool choose_ending(Session *session)
     return true;
 }
 
+/* Before any of it is read: what training needs besides is for train_memory.c. */
+static bool check_memory(Session *session)
+{
+    const ModelOptions options = {.mode = TRAIN_NOTHING, .heads = 1, .trim_last_layer = true};
+    const double unit = (double)GiB(1);
+    ModelPlan plan;
+    if (!model_plan(session->device, &session->hub.config, &options, 1, 1, &plan))
+        return err_set(&session->err, &session->arena, ERR_unavailable, NULL, "out of memory");
+    size_t left = session->ops->memory_free(session->device);
+    return plan.weights <= left ||
+           err_set(&session->err, &session->arena, ERR_too_large, NULL,
+                   "the memory does not suffice: the weights of %s take %.2f GiB to compute with, "
+                   "and %.2f GiB are free on the device",
+                   session->hub.directory ? session->hub.directory : "the model",
+                   (double)plan.weights / unit, (double)left / unit);
+}
+
 bool session_open_hub(Session *session, const char *directory)
 {
     const Options *o = &session->options;
@@ -130,6 +147,7 @@ bool session_open_hub(Session *session, const char *directory)
         !hub_open(&session->hub, directory, &session->arena, &session->err))
         return false;
     session->hub_opened = true;
+    if (!check_memory(session)) return false;
     const Hub *hub = &session->hub;
     if (!choose_template(session) || !choose_ending(session)) return false;
     const ModelConfig *config = &hub->config;
