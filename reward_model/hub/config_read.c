@@ -106,72 +106,6 @@ static const Key keys[] = {
     {"is_llama_config", L, KEY_ANY, 0},
 };
 
-/* Of every family and without effect: bookkeeping, labels, output and generation options. */
-static const char *const harmless[] = {
-    "model_type",
-    "architectures",
-    "transformers_version",
-    "dtype",
-    "torch_dtype",
-    "use_cache",
-    "tie_word_embeddings",
-    "gradient_checkpointing",
-    "chunk_size_feed_forward",
-    "is_decoder",
-    "num_labels",
-    "id2label",
-    "label2id",
-    "problem_type",
-    "finetuning_task",
-    "tokenizer_class",
-    "task_specific_params",
-    "prefix",
-    "sep_token_id",
-    "decoder_start_token_id",
-    "return_dict",
-    "output_hidden_states",
-    "output_attentions",
-    "output_scores",
-    "return_dict_in_generate",
-    "unk_token_id",
-    "torchscript",
-    "use_bfloat16",
-    "tf_legacy_loss",
-    "cross_attention_hidden_size",
-    "tie_encoder_decoder",
-    "max_length",
-    "min_length",
-    "do_sample",
-    "early_stopping",
-    "num_beams",
-    "num_beam_groups",
-    "diversity_penalty",
-    "temperature",
-    "top_k",
-    "top_p",
-    "typical_p",
-    "repetition_penalty",
-    "length_penalty",
-    "no_repeat_ngram_size",
-    "encoder_no_repeat_ngram_size",
-    "bad_words_ids",
-    "num_return_sequences",
-    "forced_bos_token_id",
-    "forced_eos_token_id",
-    "remove_invalid_values",
-    "exponential_decay_length_penalty",
-    "suppress_tokens",
-    "begin_suppress_tokens",
-    "attn_implementation",
-    "transformers.js_config",
-    "unsloth_fixed",
-    "unsloth_version",
-    "mean",
-    "std",
-    "value_head_prefix",
-    "aileron",
-};
-
 static const struct {
     const char *type, *architecture;
 } families[] = {
@@ -215,7 +149,7 @@ static bool read_size(const Reading *r, const Key *key, const json_t *value)
         return refuse(r, key->name, "%s is missing", key->name);
     }
     if (!config_int(value, &size) || size < 1)
-        return refuse(r, key->name, "%s must be a whole number from 1", key->name);
+        return refuse(r, key->name, "%s must be a whole number from 1 to %d", key->name, INT32_MAX);
     memcpy((char *)r->config + key->offset, &size, sizeof size);
     return true;
 }
@@ -318,9 +252,7 @@ static bool is_known(const char *name, int family)
     if (name[0] == '_') return true; /* transformers' private notes */
     for (size_t i = 0; i < LEN(keys); i++)
         if (keys[i].families & family && strcmp(keys[i].name, name) == 0) return true;
-    for (size_t i = 0; i < LEN(harmless); i++)
-        if (strcmp(harmless[i], name) == 0) return true;
-    return false;
+    return config_is_harmless(name);
 }
 
 static bool read_family(const Reading *r, json_t *root)
@@ -375,6 +307,7 @@ static bool derive(const Reading *r)
 
 bool hub_config_read(json_t *root, ModelConfig *config, Arena *arena, Err *err)
 {
+    Err why = {0};
     const Reading r = {.config = config, .arena = arena, .err = err};
     const char *name;
     json_t *value;
@@ -390,9 +323,12 @@ bool hub_config_read(json_t *root, ModelConfig *config, Arena *arena, Err *err)
     json_object_foreach(root, name, value)
     {
         if (!is_known(name, family))
-            return refuse(&r, name, "the key \"%.60s\" is not known for %s", name,
-                          families[config->family].type);
+            return refuse(&r, name,
+                          "the key \"%.60s\" is not known for %s (if it changes no score, take it "
+                          "out of the file)",
+                          name, families[config->family].type);
     }
-    return derive(&r) && config_read_rope(root, config, arena, err) &&
-           model_config_check(config, arena, err);
+    if (!derive(&r) || !config_read_rope(root, config, arena, err)) return false;
+    return model_config_check(config, arena, &why) ||
+           err_set(err, arena, ERR_invalid, NULL, "config.json: %s", why.detail);
 }

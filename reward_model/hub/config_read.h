@@ -16,6 +16,9 @@ MUST_CHECK bool config_read_rope(json_t *root, ModelConfig *config, Arena *arena
 /* "LlamaForSequenceClassification" and so on. */
 const char *config_architecture(Family family);
 
+/* A key of every family that changes no score: bookkeeping, labels, output, generation. */
+bool config_is_harmless(const char *name);
+
 /* 0 ≤ value ≤ INT32_MAX and whole. */
 MUST_CHECK bool config_int(const json_t *value, int32_t *out);
 

@@ -19,6 +19,15 @@ static bool no_memory(const Export *x)
     return err_set(x->err, x->arena, ERR_unavailable, NULL, "out of memory for the export");
 }
 
+/* A file of an earlier export that this one has not would be read with it. */
+static bool remove_stale(const Export *x, const char *name)
+{
+    const char *path = path_under(x->arena, x->directory, name);
+    if (path == NULL) return no_memory(x);
+    return unlink(path) == 0 || errno == ENOENT || errno == ENOTDIR ||
+           err_set(x->err, x->arena, ERR_internal, NULL, "%s: %s", path, strerror(errno));
+}
+
 /* ---- weights ---- */
 
 /* The largest tensor's values, or the heads'. */
@@ -96,10 +105,7 @@ static bool write_heads(const Export *x, float *values)
                                .rank = 2,
                                .shape = {heads, x->hub->config.width}};
     if (folder == NULL || path == NULL) return no_memory(x);
-    if (heads == 1) { /* those of an earlier export would be read with this one's weights */
-        return unlink(path) == 0 || errno == ENOENT || errno == ENOTDIR ||
-               err_set(x->err, x->arena, ERR_internal, NULL, "%s: %s", path, strerror(errno));
-    }
+    if (heads == 1) return remove_stale(x, "aileron/heads.safetensors");
     if (!directory_make(folder, x->arena, x->err)) return false;
     model_heads_get(x->model, values);
     SafetensorsWriter *writer = safetensors_write(path, &entry, 1, NULL, x->arena, x->err);
@@ -116,42 +122,65 @@ static bool write_file(const Export *x, const char *name, Str text)
     return path != NULL ? file_write(path, text, x->arena, x->err) : no_memory(x);
 }
 
+/* The Jinja source that the export's conversations are rendered by; *kept: it is the source's. */
+static Str template_text(const Export *x, bool *kept)
+{
+    const struct HubFiles *files = x->hub->files;
+    *kept = x->hub->has_template && x->hub->chat == x->options->chat;
+    if (!*kept) return str_from(template_source(x->options->chat));
+    return files->has[SIDE_TEMPLATE] ? buf_str(&files->sides[SIDE_TEMPLATE]) : (Str){NULL, 0};
+}
+
+/* A tokenizer class that takes tokenizer.json as it stands: others (GPT2Tokenizer, which SmolLM2
+ * names) put a pre-tokenizer of their own in its place in transformers 5, and 5's own name means
+ * nothing to 4. The template goes in here, too, because 4.44 reads no chat_template.jinja. */
+static void set_tokenizer_class(const Export *x, JsonEdit *edit)
+{
+    bool kept;
+    Str template = template_text(x, &kept);
+    json_edit_text(edit, "tokenizer_class", STR("PreTrainedTokenizerFast"));
+    /* else 4 makes token_type_ids, too, which no decoder takes */
+    json_edit_json(edit, "model_input_names", "[\"input_ids\", \"attention_mask\"]");
+    if (template.ptr != NULL) json_edit_text(edit, "chat_template", template);
+}
+
 /* The text of a side file with pad_token set; a tokenizer_config.json that is missing is made. */
 static bool write_with_pad(const Export *x, SideFile side)
 {
     const struct HubFiles *files = x->hub->files;
-    Buf pad, value, text;
+    Buf pad;
+    JsonEdit edit;
     buf_init(&pad, KiB(64));
-    buf_init(&value, KiB(64));
-    buf_init(&text, 2 * (size_t)HUB_SIDE_FILE_MAX);
     bool ok = tokenizer_decode(x->hub->tokenizer, x->options->pad_id, &pad) ||
               err_set(x->err, x->arena, ERR_invalid, NULL, "no token has the pad id %d",
                       x->options->pad_id);
-    json_put_text(&value, buf_str(&pad));
-    Str source = files->has[side]
-                     ? buf_str(&files->sides[side])
-                     : STR("{\n  \"tokenizer_class\": \"PreTrainedTokenizerFast\"\n}\n");
-    json_splice(source, "pad_token", buf_str(&value), &text);
-    ok = ok && ((buf_ok(&value) && buf_ok(&text)) || no_memory(x)) &&
-         write_file(x, side_file_names[side], buf_str(&text));
+    json_edit_begin(&edit, files->has[side] ? buf_str(&files->sides[side]) : STR("{}\n"),
+                    2 * (size_t)HUB_SIDE_FILE_MAX);
+    json_edit_text(&edit, "pad_token", buf_str(&pad));
+    if (side == SIDE_TOKENIZER_CONFIG) set_tokenizer_class(x, &edit);
+    ok = ok && (!edit.failed || no_memory(x)) &&
+         write_file(x, side_file_names[side], buf_str(&edit.text));
     buf_release(&pad);
-    buf_release(&value);
-    buf_release(&text);
+    json_edit_release(&edit);
     return ok;
 }
 
 static bool write_sides(const Export *x)
 {
     const struct HubFiles *files = x->hub->files;
-    bool keep_template = x->hub->has_template && x->hub->chat == x->options->chat;
+    bool kept;
+    Str template = template_text(x, &kept);
     for (int i = 0; i < HUB_SIDE_FILES; i++) {
-        bool ok = true;
-        if (i == SIDE_TEMPLATE && !keep_template) {
-            ok = write_file(x, side_file_names[i], str_from(template_source(x->options->chat)));
-        } else if (i == SIDE_TOKENIZER_CONFIG || (i == SIDE_SPECIAL_TOKENS && files->has[i])) {
+        const char *name = side_file_names[i];
+        bool ok;
+        if (i == SIDE_TOKENIZER_CONFIG || (i == SIDE_SPECIAL_TOKENS && files->has[i])) {
             ok = write_with_pad(x, (SideFile)i);
+        } else if (i == SIDE_TEMPLATE && !kept) {
+            ok = write_file(x, name, template);
         } else if (files->has[i]) {
-            ok = write_file(x, side_file_names[i], buf_str(&files->sides[i]));
+            ok = write_file(x, name, buf_str(&files->sides[i]));
+        } else {
+            ok = remove_stale(x, name);
         }
         if (!ok) return false;
     }

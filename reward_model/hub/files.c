@@ -19,16 +19,39 @@ const char *path_under(Arena *arena, const char *directory, const char *name)
     return arena_printf(arena, "%s/%s", directory, name).ptr;
 }
 
-static bool read_all(int fd, const char *path, Buf *text, Arena *arena, Err *err)
+int file_open(const char *path, size_t *size, Arena *arena, Err *err)
 {
     struct stat status;
-    if (fstat(fd, &status) != 0) return failed(path, arena, err);
-    if (!S_ISREG(status.st_mode))
-        return err_set(err, arena, ERR_invalid, NULL, "%s: not a regular file", path);
-    if ((uint64_t)status.st_size > text->max - text->len)
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0 || fstat(fd, &status) != 0) {
+        failed(path, arena, err);
+        if (fd >= 0) close(fd);
+        return -1;
+    }
+    *size = (size_t)status.st_size;
+    if (S_ISREG(status.st_mode)) return fd;
+    err_set(err, arena, ERR_invalid, NULL, "%s: not a regular file", path);
+    close(fd);
+    return -1;
+}
+
+bool file_is_lfs_pointer(Str bytes)
+{
+    return str_starts(bytes, "version https://git-lfs.github.com/");
+}
+
+bool file_refuse_lfs_pointer(const char *path, Arena *arena, Err *err)
+{
+    return err_set(err, arena, ERR_invalid, NULL,
+                   "%s: only a Git LFS pointer stands in the file's place; git lfs pull fetches it",
+                   path);
+}
+
+static bool read_all(int fd, size_t left, const char *path, Buf *text, Arena *arena, Err *err)
+{
+    if (left > text->max - text->len)
         return err_set(err, arena, ERR_too_large, NULL, "%s: larger than %zu bytes", path,
                        text->max);
-    size_t left = (size_t)status.st_size;
     char *room = left > 0 ? buf_reserve(text, left) : NULL;
     if (left > 0 && room == NULL)
         return err_set(err, arena, ERR_internal, NULL, "%s: out of memory", path);
@@ -46,11 +69,13 @@ static bool read_all(int fd, const char *path, Buf *text, Arena *arena, Err *err
 
 bool file_read(const char *path, Buf *text, Arena *arena, Err *err)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return failed(path, arena, err);
-    bool ok = read_all(fd, path, text, arena, err);
+    size_t size, before = text->len;
+    int fd = file_open(path, &size, arena, err);
+    if (fd < 0) return false;
+    bool ok = read_all(fd, size, path, text, arena, err);
     close(fd);
-    return ok;
+    return ok && (!file_is_lfs_pointer(str_skip(buf_str(text), before)) ||
+                  file_refuse_lfs_pointer(path, arena, err));
 }
 
 static bool sync_directory(const char *path, Arena *arena, Err *err)

@@ -75,7 +75,9 @@ static bool read_config(const Opening *o)
     Hub *hub = o->hub;
     Err why = {0};
     hub->deviation = 1;
-    if (!file_read(path_of(o, "config.json"), &hub->files->config, o->arena, o->err)) return false;
+    if (!file_read(path_of(o, "config.json"), &hub->files->config, o->arena, &why))
+        return err_set(o->err, o->arena, why.code, NULL, "%s%s", why.detail,
+                       why.code == ERR_not_found ? directory_advice(o->arena, hub->directory) : "");
     json_t *root = json_parse_file(buf_str(&hub->files->config), CONFIG_VALUES_MAX, o->arena, &why);
     if (root == NULL) return in_file(o, "config.json", &why);
     bool ok = hub_config_read(root, &hub->config, o->arena, o->err);
@@ -122,16 +124,29 @@ static void take_template(Hub *hub, Str jinja)
     hub->unknown_template = !hub->has_template;
 }
 
+/* A side file's object, NULL where there is no file. */
+static bool read_object(const Opening *o, SideFile side, json_t **root)
+{
+    Err why = {0};
+    const struct HubFiles *files = o->hub->files;
+    *root = NULL;
+    if (!files->has[side]) return true;
+    *root = json_parse_file(buf_str(&files->sides[side]), CONFIG_VALUES_MAX, o->arena, &why);
+    if (*root == NULL) return in_file(o, side_file_names[side], &why);
+    if (json_is_object(*root)) return true;
+    json_decref(*root);
+    return err_set(o->err, o->arena, ERR_invalid, NULL, "%s: must be an object",
+                   path_of(o, side_file_names[side]));
+}
+
 static bool read_tokenizer_config(const Opening *o)
 {
     Hub *hub = o->hub;
-    Err why = {0};
-    json_t *root = NULL;
-    const char *name = side_file_names[SIDE_TOKENIZER_CONFIG];
-    if (hub->files->has[SIDE_TOKENIZER_CONFIG]) {
-        Str text = buf_str(&hub->files->sides[SIDE_TOKENIZER_CONFIG]);
-        root = json_parse_file(text, CONFIG_VALUES_MAX, o->arena, &why);
-        if (root == NULL) return in_file(o, name, &why);
+    json_t *root;
+    if (!read_object(o, SIDE_SPECIAL_TOKENS, &root)) return false;
+    json_decref(root);
+    if (!read_object(o, SIDE_TOKENIZER_CONFIG, &root)) return false;
+    if (root != NULL) {
         take_token(hub, json_object_get(root, "bos_token"), &hub->config.bos_id);
         take_token(hub, json_object_get(root, "eos_token"), &hub->config.eos_id);
     }
@@ -188,7 +203,6 @@ static bool open_weights(const Opening *o)
             !take_heads(o, hub->files->heads, "heads.weight", &hub->heads))
             return false;
     }
-    safetensors_hash(hub->files->weights, hub->hash);
     return true;
 }
 
@@ -209,9 +223,10 @@ static bool check_directory(const Opening *o)
     const char *path = o->hub->directory;
     if (stat(path, &status) != 0)
         return err_set(o->err, o->arena, errno == ENOENT ? ERR_not_found : ERR_internal, NULL,
-                       "%s: %s", path, strerror(errno));
+                       "%s: %s%s", path, strerror(errno), directory_advice(o->arena, path));
     return S_ISDIR(status.st_mode) ||
-           err_set(o->err, o->arena, ERR_invalid, NULL, "%s: not a directory", path);
+           err_set(o->err, o->arena, ERR_invalid, NULL, "%s: not a directory%s", path,
+                   directory_advice(o->arena, path));
 }
 
 bool hub_open(Hub *hub, const char *directory, Arena *arena, Err *err)
@@ -227,6 +242,11 @@ bool hub_open(Hub *hub, const char *directory, Arena *arena, Err *err)
     }
     if (!ok) hub_close(hub);
     return ok;
+}
+
+void hub_hash(Hub *hub)
+{
+    if (hub->files->weights != NULL) safetensors_hash(hub->files->weights, hub->hash);
 }
 
 void hub_close(Hub *hub)

@@ -34,6 +34,20 @@ struct HubFiles {
  * its place or at the end; every other byte stays. `text` has been parsed without complaint. */
 void json_splice(Str text, const char *key, Str value, Buf *out);
 
+/* A JSON object's text under way to another, member by member. */
+typedef struct JsonEdit {
+    Buf text, next; /* exchanged at every edit */
+    Buf value;      /* of the member to be set: the caller writes JSON text into it */
+    bool failed;    /* no memory, or a limit reached */
+} JsonEdit;
+/* Begins with a copy of text, which has been parsed without complaint; max: bytes of the result. */
+void json_edit_begin(JsonEdit *edit, Str text, size_t max);
+/* Sets the member to what stands in edit->value, which is empty again afterwards. */
+void json_edit_set(JsonEdit *edit, const char *key);
+void json_edit_text(JsonEdit *edit, const char *key, Str value);
+void json_edit_json(JsonEdit *edit, const char *key, const char *value);
+void json_edit_release(JsonEdit *edit);
+
 /* Appends the config.json of an export. */
 MUST_CHECK bool config_export(const Hub *hub, const HubExport *options, Buf *out, Arena *arena,
                               Err *err);

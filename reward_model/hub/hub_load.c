@@ -1,5 +1,6 @@
 /* hub_load.c - a directory's tensors into a Model: every name accounted for, every shape checked.
  */
+#include <math.h>
 #include <stdlib.h>
 #include "hub_internal.h"
 
@@ -77,7 +78,9 @@ static bool find_tensor(const Loading *l, const HubTensor *want, TensorView *vie
 {
     const char *name = want->name + l->prefix;
     if (!safetensors_find(l->from, str_from(name), view))
-        return refuse(l, "tensor %s is missing", name);
+        return refuse(l, "tensor %s is missing%s%.200s", name,
+                      safetensors_count(l->from) > 0 ? "; there is, for example, " : "",
+                      safetensors_count(l->from) > 0 ? safetensors_at(l->from, 0).name.ptr : "");
     if (view->type == TENSOR_OTHER)
         return refuse(l, "tensor %s is neither F32 nor F16 nor BF16", name);
     bool same = view->rank == want->rank;
@@ -125,12 +128,43 @@ static bool has_prefix(const Safetensors *from, const char *prefix)
     return false;
 }
 
-/* The view's own floats when they can be used where they lie, else converted ones. */
+/* The first of the values that is infinite or not a number; count when there is none. */
+static size_t find_not_finite(const float *values, size_t count)
+{
+    enum { PIECE = 4096 };
+    const uint32_t infinity = 0x7f800000; /* all bits of the exponent */
+    for (size_t from = 0; from < count; from += PIECE) {
+        size_t end = count - from < PIECE ? count : from + PIECE;
+        uint32_t most = 0; /* a loop without branches, for the vector units */
+        for (size_t i = from; i < end; i++) {
+            uint32_t bits;
+            memcpy(&bits, &values[i], sizeof bits);
+            bits &= 0x7fffffff;
+            most = most > bits ? most : bits;
+        }
+        for (size_t i = from; most >= infinity && i < end; i++)
+            if (!isfinite(values[i])) return i;
+    }
+    return count;
+}
+
+/* The view's own floats when they can be used where they lie, else converted ones; NULL with an
+ * error when one of them is no number to calculate with. */
 static const float *values_of(const Loading *l, const TensorView *view)
 {
-    if (view->type == TENSOR_F32 && (uintptr_t)view->data % _Alignof(float) == 0) return view->data;
-    tensor_read_f32(view, l->values);
-    return l->values;
+    const float *values = l->values;
+    size_t width = view->rank > 0 ? (size_t)view->shape[view->rank - 1] : 1, count = 1;
+    for (int32_t i = 0; i < view->rank; i++) count *= (size_t)view->shape[i];
+    if (view->type == TENSOR_F32 && (uintptr_t)view->data % _Alignof(float) == 0) {
+        values = view->data;
+    } else {
+        tensor_read_f32(view, l->values);
+    }
+    size_t at = find_not_finite(values, count);
+    if (at == count) return values;
+    refuse(l, "tensor %.200s holds %s (row %zu, column %zu)", view->name.ptr,
+           isnan(values[at]) ? "NaN" : "infinity", at / width, at % width);
+    return NULL;
 }
 
 static bool load_tensors(const Loading *l)
@@ -139,7 +173,9 @@ static bool load_tensors(const Loading *l)
         HubTensor want = model_tensor(l->model, i);
         TensorView view;
         if (!find_tensor(l, &want, &view)) return false;
-        model_tensor_set(l->model, i, values_of(l, &view));
+        const float *values = values_of(l, &view);
+        if (values == NULL) return false;
+        model_tensor_set(l->model, i, values);
     }
     return check_names(l);
 }
@@ -150,14 +186,15 @@ static bool load_heads(const Loading *l)
     const Hub *hub = l->hub;
     if (hub->heads == 0) return true;
     if (hub->heads != model_heads(l->model))
-        return refuse(l, "it has %d score heads, %d are asked for", hub->heads,
+        return refuse(l, "it has %d score heads, --heads asks for %d", hub->heads,
                       model_heads(l->model));
     bool own = hub->files->heads != NULL;
     const Safetensors *from = own ? hub->files->heads : l->from;
     if (!safetensors_find(from, str_from(own ? "heads.weight" : "score.weight"), &view))
         return refuse(l, "the score heads are missing");
-    model_heads_set(l->model, values_of(l, &view));
-    return true;
+    const float *values = values_of(l, &view);
+    if (values != NULL) model_heads_set(l->model, values);
+    return values != NULL;
 }
 
 bool hub_load(const Hub *hub, Model *model, Arena *arena, Err *err)

@@ -33,19 +33,31 @@ static bool can_pad(const Hub *hub, int32_t id)
     return true;
 }
 
-bool hub_pad_id(const Hub *hub, int32_t *pad_id, Arena *arena, Err *err)
+static bool find_pad(const Hub *hub, const bool *used, int32_t *pad_id)
 {
     for (size_t i = 0; i < LEN(preferred); i++) {
         *pad_id = tokenizer_id(hub->tokenizer, str_from(preferred[i]));
-        if (can_pad(hub, *pad_id)) return true;
+        if (can_pad(hub, *pad_id) && !(used && used[*pad_id])) return true;
     }
     *pad_id = hub->config.pad_id;
-    if (can_pad(hub, *pad_id)) return true;
+    if (can_pad(hub, *pad_id) && !(used && used[*pad_id])) return true;
     for (*pad_id = tokenizer_size(hub->tokenizer) - 1; *pad_id >= 0; --*pad_id)
-        if (can_pad(hub, *pad_id)) return true;
+        if (can_pad(hub, *pad_id) && !(used && used[*pad_id])) return true;
+    return false;
+}
+
+bool hub_pad_id(const Hub *hub, const bool *used, int32_t *pad_id, Arena *arena, Err *err)
+{
+    Buf text;
+    if (find_pad(hub, used, pad_id) || find_pad(hub, NULL, pad_id)) return true;
     *pad_id = hub->config.eos_id;
-    return *pad_id >= 0 || err_set(err, arena, ERR_invalid, NULL,
-                                   "the tokenizer has no special token that could pad, and no EOS");
+    buf_init(&text, KiB(64));
+    bool known = tokenizer_decode(hub->tokenizer, *pad_id, &text);
+    buf_release(&text);
+    return known || err_set(err, arena, ERR_invalid, NULL,
+                            "tokenizer.json has no special token that could pad, nor the EOS that "
+                            "config.json names (%d)",
+                            *pad_id);
 }
 
 /* ---- the rules: the position each scores in ids, of which those in mask are real ---- */

@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include "../../server/base/json.h"
+#include "files.h"
 
 static const struct {
     const char *name;
@@ -88,7 +89,10 @@ static bool read_offsets(const Reading *r, Str name, json_t *value, TensorView *
         !json_whole(json_array_get(value, 1), &end) || begin > end)
         return refuse(r, "tensor %.200s: data_offsets must be [begin, end]", name.ptr);
     if ((uint64_t)end > r->file->data_bytes)
-        return refuse(r, "tensor %.200s: data_offsets go past the end of the file", name.ptr);
+        return refuse(r,
+                      "tensor %.200s: data_offsets go past the end of the file: it is "
+                      "incomplete, or its header lies",
+                      name.ptr);
     if (end - begin != bytes)
         return refuse(r, "tensor %.200s: %lld bytes by its offsets, %lld by its shape", name.ptr,
                       (long long)(end - begin), (long long)bytes);
@@ -184,6 +188,8 @@ bool safetensors_read_header(Safetensors *tensors, Mapping *file, Arena *arena, 
     uint64_t length = 0;
     if (file->size < 8) return refuse(&r, "too short for a safetensors file");
     for (int i = 7; i >= 0; i--) length = length << 8 | file->bytes[i];
+    if (file_is_lfs_pointer((Str){(const char *)file->bytes, file->size}))
+        return file_refuse_lfs_pointer(file->path, arena, err);
     if (length > SAFETENSORS_HEADER_MAX)
         return refuse(&r, "a header of %llu bytes; at most %d are allowed",
                       (unsigned long long)length, SAFETENSORS_HEADER_MAX);

@@ -3,7 +3,6 @@
 #include "safetensors_internal.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -18,16 +17,8 @@ static const char index_name[] = "model.safetensors.index.json";
 
 static bool map_file(Mapping *file, Arena *arena, Err *err)
 {
-    struct stat status;
-    int fd = open(file->path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return err_set(err, arena, errno == ENOENT ? ERR_not_found : ERR_internal, NULL, "%s: %s",
-                       file->path, strerror(errno));
-    if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
-        close(fd);
-        return refuse_file(file->path, arena, err, "not a regular file");
-    }
-    file->size = (size_t)status.st_size;
+    int fd = file_open(file->path, &file->size, arena, err);
+    if (fd < 0) return false;
     void *bytes = file->size == 0 ? NULL : mmap(NULL, file->size, PROT_READ, MAP_PRIVATE, fd, 0);
     close(fd);
     if (bytes == MAP_FAILED)
@@ -181,8 +172,8 @@ static bool open_directory(Safetensors *tensors, const char *directory, Arena *a
         return err_set(err, arena, ERR_internal, NULL, "out of memory for %s", directory);
     if (access(single, F_OK) == 0) return open_single(tensors, single, single_name, arena, err);
     if (access(index, F_OK) == 0) return open_index(tensors, directory, arena, err);
-    return err_set(err, arena, ERR_not_found, NULL, "%s: neither %s nor %s is there", directory,
-                   single_name, index_name);
+    return err_set(err, arena, ERR_not_found, NULL, "%s: neither %s nor %s is there%s", directory,
+                   single_name, index_name, directory_advice(arena, directory));
 }
 
 Safetensors *safetensors_open(const char *path, Arena *arena, Err *err)

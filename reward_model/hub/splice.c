@@ -1,4 +1,4 @@
-/* splice.c - one member of a JSON object exchanged in its text, so that nothing else changes. */
+/* splice.c - members of a JSON object exchanged in its text, so that nothing else changes. */
 #include "hub_internal.h"
 
 static size_t skip_space(Str text, size_t at)
@@ -57,4 +57,44 @@ void json_splice(Str text, const char *key, Str value, Buf *out)
     buf_put_str(out, value);
     if (!any) buf_put_char(out, '\n');
     buf_put_str(out, str_skip(text, end));
+}
+
+void json_edit_begin(JsonEdit *edit, Str text, size_t max)
+{
+    *edit = (JsonEdit){.failed = false};
+    buf_init(&edit->text, max);
+    buf_init(&edit->next, max);
+    buf_init(&edit->value, max);
+    buf_put_str(&edit->text, text);
+    edit->failed = !buf_ok(&edit->text);
+}
+
+void json_edit_set(JsonEdit *edit, const char *key)
+{
+    Buf swap = edit->text;
+    buf_clear(&edit->next);
+    json_splice(buf_str(&edit->text), key, buf_str(&edit->value), &edit->next);
+    edit->failed = edit->failed || !buf_ok(&edit->next) || !buf_ok(&edit->value);
+    edit->text = edit->next;
+    edit->next = swap;
+    buf_clear(&edit->value);
+}
+
+void json_edit_text(JsonEdit *edit, const char *key, Str value)
+{
+    json_put_text(&edit->value, value);
+    json_edit_set(edit, key);
+}
+
+void json_edit_json(JsonEdit *edit, const char *key, const char *value)
+{
+    buf_put_text(&edit->value, value);
+    json_edit_set(edit, key);
+}
+
+void json_edit_release(JsonEdit *edit)
+{
+    buf_release(&edit->text);
+    buf_release(&edit->next);
+    buf_release(&edit->value);
 }

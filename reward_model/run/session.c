@@ -92,20 +92,20 @@ static bool open_device(Session *session)
  */
 static bool choose_template(Session *session)
 {
+    static const char known[] = "raw, human, chatml, smollm2, qwen2, qwen2.5, qwen3, llama3";
     const char *name = session->options.template_name;
     Hub *hub = &session->hub;
     EncodeRules *rules = &session->tokens;
     rules->chat = hub->has_template ? hub->chat : TEMPLATE_HUMAN;
     if (name[0] && !template_find(str_from(name), &rules->chat))
         return err_set(&session->err, &session->arena, ERR_invalid, NULL,
-                       "--template: there is no template \"%s\"; one of raw, human, chatml, "
-                       "smollm2, qwen2, qwen2.5, qwen3, llama3",
-                       name);
+                       "--template: there is no template \"%s\"; one of %s", name, known);
     if (!name[0] && hub->unknown_template)
         return err_set(&session->err, &session->arena, ERR_invalid, NULL,
-                       "%s has a chat template that is not recognised; say which one to use with "
-                       "--template",
-                       hub->directory);
+                       "%s has a chat template that is not recognised, and none is guessed; say "
+                       "which one to use instead with --template, one of %s (llama3 for Llama 3.1 "
+                       "and 3.2, whose own write dates)",
+                       hub->directory, known);
     return true;
 }
 
@@ -118,9 +118,26 @@ static bool choose_ending(Session *session)
         session->tokens.eos_id = hub->append_eos ? eos_id : -1;
         return true;
     }
-    if (!hub_pad_id(hub, &pad_id, &session->arena, &session->err)) return false;
+    if (!hub_pad_id(hub, NULL, &pad_id, &session->arena, &session->err)) return false;
     session->tokens.eos_id = encode_eos(session->tokens.chat, eos_id, pad_id);
     return true;
+}
+
+/* Before any of it is read: what training needs besides is for train_memory.c. */
+static bool check_memory(Session *session)
+{
+    const ModelOptions options = {.mode = TRAIN_NOTHING, .heads = 1, .trim_last_layer = true};
+    const double unit = (double)GiB(1);
+    ModelPlan plan;
+    if (!model_plan(session->device, &session->hub.config, &options, 1, 1, &plan))
+        return err_set(&session->err, &session->arena, ERR_unavailable, NULL, "out of memory");
+    size_t left = session->ops->memory_free(session->device);
+    return plan.weights <= left ||
+           err_set(&session->err, &session->arena, ERR_too_large, NULL,
+                   "the memory does not suffice: the weights of %s take %.2f GiB to compute with, "
+                   "and %.2f GiB are free on the device",
+                   session->hub.directory ? session->hub.directory : "the model",
+                   (double)plan.weights / unit, (double)left / unit);
 }
 
 bool session_open_hub(Session *session, const char *directory)
@@ -130,6 +147,7 @@ bool session_open_hub(Session *session, const char *directory)
         !hub_open(&session->hub, directory, &session->arena, &session->err))
         return false;
     session->hub_opened = true;
+    if (!check_memory(session)) return false;
     const Hub *hub = &session->hub;
     if (!choose_template(session) || !choose_ending(session)) return false;
     const ModelConfig *config = &hub->config;

@@ -308,8 +308,9 @@ static bool prepare(Training *training)
 {
     Session *s = &training->session;
     bool reads = training->resumed && train_writes(training);
-    if (!session_open_hub(s, s->options.init[0] ? NULL : s->options.base) ||
-        !train_load_data(training) || (reads && !checkpoint_same_data(training)) ||
+    if (!session_open_hub(s, s->options.init[0] ? NULL : s->options.base)) return false;
+    hub_hash(&s->hub);
+    if (!train_load_data(training) || (reads && !checkpoint_same_data(training)) ||
         !plan(training) || !open_model(training) ||
         (s->options.mode == MODE_HEAD && !open_features(training)) ||
         (reads && !checkpoint_load(training)) || !train_share_weights(training) ||

@@ -1,6 +1,7 @@
 /* train_finish.c - what a run leaves behind: the best weights as a directory others load, whether
  * they score the same token, a report, and the learning curve. See train.h. */
 #include <math.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <time.h>
 
@@ -17,6 +18,8 @@ typedef struct Finish {
     QualityResult train, heldout;
     bool has_heldout;
     HubExport export;
+    int32_t checked, apart; /* sequences, and those whose last token not every rule scores */
+    const char *why;        /* of the first of these */
 } Finish;
 
 static const char *out_path(Training *training, const char *name)
@@ -89,20 +92,62 @@ static const char *config_block(Training *training, const Finish *finish)
     return text.ptr;
 }
 
-static bool check_last_token(Training *training, const Finish *finish)
+typedef bool (*SeeSequence)(Training *training, const Sequence *sequence, void *to);
+
+/* All sequences of a store, until `see` says it has seen enough. */
+static void each_sequence(Training *training, const Store *store, SeeSequence see, void *to)
+{
+    StoredRow rows[ELEMENT_ROWS_MAX];
+    int64_t elements = store_elements(store);
+    for (int64_t e = 0; e < elements; e++) {
+        int found = store_element(store, e, rows);
+        for (int i = 0; i < found; i++)
+            for (int32_t a = 0; a < rows[i].answers; a++)
+                if (!see(training, &rows[i].sequences[a], to)) return;
+    }
+}
+
+static bool mark_used(Training *training, const Sequence *sequence, void *used)
+{
+    (void)training;
+    for (int32_t i = 0; i < sequence->length; i++) ((bool *)used)[sequence->ids[i]] = true;
+    return true;
+}
+
+/* The text of a row may hold any special token: one that none holds is free to pad. */
+static bool choose_pad(Training *training, Finish *finish)
 {
     Session *s = &training->session;
-    Sequence sequences[CHECKED_SEQUENCES];
-    StoredRow rows[ELEMENT_ROWS_MAX];
-    int32_t count = 0;
-    int64_t elements = store_elements(training->dataset.train);
-    for (int64_t e = 0; e < elements && count < CHECKED_SEQUENCES; e++) {
-        int found = store_element(training->dataset.train, e, rows);
-        for (int i = 0; i < found; i++)
-            for (int32_t a = 0; a < rows[i].answers && count < CHECKED_SEQUENCES; a++)
-                sequences[count++] = rows[i].sequences[a];
-    }
-    return hub_check_last_token(&s->hub, &finish->export, sequences, count, &s->arena, &s->err);
+    bool *used = calloc((size_t)s->hub.config.vocabulary, sizeof *used);
+    if (!used) return err_set(&s->err, &s->arena, ERR_unavailable, NULL, "out of memory");
+    each_sequence(training, training->dataset.train, mark_used, used);
+    each_sequence(training, training->dataset.heldout, mark_used, used);
+    bool ok = hub_pad_id(&s->hub, used, &finish->export.pad_id, &s->arena, &s->err);
+    free(used);
+    return ok;
+}
+
+static bool check_sequence(Training *training, const Sequence *sequence, void *to)
+{
+    Session *s = &training->session;
+    Finish *finish = to;
+    Err why = {0};
+    if (!hub_check_last_token(&s->hub, &finish->export, sequence, 1, &s->arena, &why) &&
+        finish->apart++ == 0)
+        finish->why = why.detail;
+    return ++finish->checked < CHECKED_SEQUENCES;
+}
+
+/* Where every token that could pad is in the texts (of GPT-2, EOS itself), no export could have all
+ * rules agree on them: that is said, and the run is not lost for it. */
+static void check_last_token(Training *training, Finish *finish)
+{
+    each_sequence(training, training->dataset.train, check_sequence, finish);
+    if (finish->apart > 0)
+        fprintf(stderr,
+                "aileron-rm: warning: %d of %d training texts hold what pads, themselves; others "
+                "score them elsewhere than here (of the first, %s)\n",
+                finish->apart, finish->checked, finish->why);
 }
 
 static bool export_model(Training *training, Finish *finish)
@@ -120,14 +165,16 @@ static bool export_model(Training *training, Finish *finish)
                                  .mean = finish->train.mean,
                                  .deviation = finish->train.deviation,
                                  .type = half ? TENSOR_BF16 : TENSOR_F32};
-    if (!hub_pad_id(&s->hub, &finish->export.pad_id, &s->arena, &s->err)) return false;
+    if (!choose_pad(training, finish)) return false;
     finish->export.report_key = config_block(training, finish);
     if (!finish->export.report_key)
         return err_set(&s->err, &s->arena, ERR_unavailable, NULL, "out of memory");
-    return hashes_write(training->dataset.trained, out_path(training, HASHES_FILE), &s->arena,
-                        &s->err) &&
-           hub_export(&s->hub, s->model, s->options.out, &finish->export, &s->arena, &s->err) &&
-           check_last_token(training, finish);
+    if (!hashes_write(training->dataset.trained, out_path(training, HASHES_FILE), &s->arena,
+                      &s->err) ||
+        !hub_export(&s->hub, s->model, s->options.out, &finish->export, &s->arena, &s->err))
+        return false;
+    check_last_token(training, finish);
+    return true;
 }
 
 /* ---- the report ---- */
@@ -211,6 +258,8 @@ static void put_report(Buf *out, Training *training, const Finish *finish)
     json_put_real(out, finish->heldout.temperature);
     buf_put_text(out, ",\"losses\":");
     put_losses(out, training);
+    buf_put_format(out, ",\"last_token\":{\"pad_id\":%d,\"checked\":%d,\"apart\":%d}",
+                   finish->export.pad_id, finish->checked, finish->apart);
     put_speed(out, training);
     buf_put_text(out, "}\n");
 }

@@ -92,6 +92,8 @@ static const struct {
      TEMPLATE_QWEN2}, /* Qwen2 */
     {"896ac243b6a3cc09bb12e5e8b9f207e2b543f4c6163d26f23af06ee44dff2fa4",
      TEMPLATE_QWEN2}, /* Qwen2 */
+    {"0332292c2f448851f0f940cae40205853d1b1d865ebe72b729a31ba79104137f",
+     TEMPLATE_QWEN2}, /* Qwen2.5's base models: as Qwen2 but for tools, whose role qwen2 refuses */
     {"827b1b44d7e035c3f79e595cfd2472e7f08a2764ccbb98d1d4e95d96f882ae0b",
      TEMPLATE_CHATML}, /* ChatML */
     {"77a24678cebb3390e9502036ce9564cb538d26bf99d15145d6943eee367fce73",

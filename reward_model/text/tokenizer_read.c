@@ -161,6 +161,21 @@ static bool read_postprocessor(const Reading *r, json_t *part, bool inner)
 
 /* ---- model ---- */
 
+/* Looked at first: the rest of the pipeline of another kind would be refused by stranger names. */
+static bool check_kind(const Reading *r, const json_t *model)
+{
+    const char *kind = "byte-level BPE, as GPT-2, Pythia, Llama 3, Qwen and SmolLM2 have, is";
+    if (!json_is_object(model)) return refuse(r, "model", "is missing");
+    if (!is_none(json_object_get(model, "type")) && !has_type(model, "BPE"))
+        return refuse(r, "model", "\"%.60s\" is not supported (%s)", type_of(model), kind);
+    if (flag(model, "byte_fallback", false))
+        return refuse(r, "model",
+                      "byte_fallback is not supported: it is a SentencePiece vocabulary, as Llama "
+                      "2, TinyLlama, Mistral and Gemma have (%s)",
+                      kind);
+    return true;
+}
+
 static bool check_model(const Reading *r, json_t *model)
 {
     static const char *const known[] = {"type",
@@ -175,9 +190,6 @@ static bool check_model(const Reading *r, json_t *model)
                                         "merges"};
     const char *key;
     json_t *value;
-    if (!json_is_object(model)) return refuse(r, "model", "is missing");
-    if (!is_none(json_object_get(model, "type")) && !has_type(model, "BPE"))
-        return refuse(r, "model", "\"%.60s\" is not supported (BPE is)", type_of(model));
     json_object_foreach(model, key, value)
     {
         size_t i = 0;
@@ -192,8 +204,6 @@ static bool check_model(const Reading *r, json_t *model)
         if (!is_none(json_object_get(model, known[i])) && (text.ptr == NULL || text.len > 0))
             return refuse(r, "model", "%s is not supported", known[i]);
     }
-    if (flag(model, "byte_fallback", false))
-        return refuse(r, "model", "byte_fallback is not supported");
     return true;
 }
 
@@ -230,6 +240,7 @@ static bool read_root(const Reading *r, json_t *root)
         if (i == LEN(known))
             return err_set(r->err, r->arena, ERR_invalid, "", "\"%.60s\" is not known", key);
     }
+    if (!check_kind(r, json_object_get(root, "model"))) return false;
     json_t *decoder = json_object_get(root, "decoder");
     if (!is_none(decoder) && !has_type(decoder, "ByteLevel"))
         return refuse(r, "decoder", "\"%.60s\" is not supported (ByteLevel is)", type_of(decoder));

@@ -11,7 +11,7 @@ import probe
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing is fetched
 torch = pytest.importorskip("torch", reason="torch is not installed")
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
-from test_tokenizers import qwen2_like  # noqa: E402
+from test_tokenizers import qwen2_like, smollm_like  # noqa: E402
 
 PROBE = probe.PROBE.with_name("probe_hub")
 pytestmark = pytest.mark.skipif(not PROBE.exists(), reason="make c-tests builds the probe")
@@ -170,10 +170,30 @@ def test_export_keeps_the_source_but_for_what_it_sets(tmp_path):
     assert after["aileron"] == {"made_by": "a test", "template": "chatml", "append_eos": False}
     assert (out / "tokenizer.json").read_bytes() == (source / "tokenizer.json").read_bytes()
     first, second = (json.loads((at / "tokenizer_config.json").read_text()) for at in (source, out))
-    assert {key for key in second if first.get(key) != second[key]} == {"pad_token"}
+    assert {key for key in second if first.get(key) != second[key]} == {
+        "pad_token", "tokenizer_class", "model_input_names", "chat_template"}
+    assert second["chat_template"] == (out / "chat_template.jinja").read_text()
     run("export", out, twice, "F32", 1, "chatml")
     for name in ("config.json", "model.safetensors", "tokenizer_config.json"):
         assert (twice / name).read_bytes() == (out / name).read_bytes(), name
+
+
+def test_tokenizer_json_is_what_the_export_is_read_by(tmp_path):
+    """SmolLM2 calls its tokenizer GPT2Tokenizer, which in transformers 5 cuts numbers otherwise."""
+    source, out = tmp_path / "source", tmp_path / "out"
+    make(source, "llama")
+    save_tokenizer(source)
+    smollm = smollm_like()
+    smollm.save(str(source / "tokenizer.json"))
+    told = json.loads((source / "tokenizer_config.json").read_text())
+    (source / "tokenizer_config.json").write_text(
+        json.dumps({**told, "tokenizer_class": "GPT2Tokenizer"}))
+    run("export", source, out, "F32", 1, "chatml")
+    texts = ["1 2  3", " 12345 lazy dogs  7", *TEXTS]
+    again = transformers.AutoTokenizer.from_pretrained(out)(texts, add_special_tokens=False)
+    assert again["input_ids"] == [one.ids for one in smollm.encode_batch(
+        texts, add_special_tokens=False)]
+    assert set(again) == {"input_ids", "attention_mask"}
 
 
 def test_the_tiny_decoder_is_a_directory_for_transformers(tmp_path):

@@ -68,6 +68,9 @@ def published():
         path = folder / f"{file}.jinja"
         if path.exists():
             found.append((name, path.read_text(encoding="utf-8")))
+        if path.exists() and name == "qwen2.5":  # its base models' differs in this
+            found.append(("qwen2", found[-1][1].replace("You are Qwen, created by Alibaba Cloud. ",
+                                                        "")))
     return found
 
 

@@ -39,7 +39,7 @@ static bool export(Probe *p, char **argv)
                                                  : TENSOR_BF16;
     return open_model(p, argv[2], atoi(argv[5])) &&
            template_find(str_from(argv[6]), &options.chat) &&
-           hub_pad_id(&p->hub, &options.pad_id, &p->arena, &p->err) &&
+           hub_pad_id(&p->hub, NULL, &options.pad_id, &p->arena, &p->err) &&
            hub_export(&p->hub, p->model, argv[3], &options, &p->arena, &p->err);
 }
 

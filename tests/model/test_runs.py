@@ -3,6 +3,7 @@ survive kill -9 and SIGTERM, stop early, and refuse what they should."""
 import json
 import re
 import resource
+import shutil
 import signal
 import time
 
@@ -219,6 +220,26 @@ def test_hostile_rows_are_named_and_counted(tmp_path):
     done = rm.run("train", *rm.TINY, "--out", tmp_path / "none", "--data", tmp_path / "absent",
                   status=1)
     assert "absent" in done.stderr
+
+
+def test_a_pad_token_in_the_texts_costs_no_run(trained, tmp_path):
+    """<|endoftext|> in a text: another token pads; where there is none, that is said."""
+    lines = rm.rows(6)
+    lines[0]["completions"][0]["content"] += " <|endoftext|>"
+    data = rm.write(tmp_path / "data.jsonl", lines)
+    more = ["--data", data, "--split", "all", "--steps", 1, "--batch", 6]
+    done = rm.run("train", *rm.TINY, *more, "--out", tmp_path / "a")
+    assert "1 of 12 training texts hold what pads" in done.stderr
+    assert rm.report(tmp_path / "a")["last_token"] == {"pad_id": 256, "checked": 12, "apart": 1}
+    base = tmp_path / "base"
+    shutil.copytree(trained, base)
+    tokenizer = json.loads((base / "tokenizer.json").read_text())
+    spare = {**tokenizer["added_tokens"][0], "id": 259, "content": "<|spare|>"}
+    tokenizer["added_tokens"].append(spare)
+    (base / "tokenizer.json").write_text(json.dumps(tokenizer))
+    done = rm.run("train", "--base", base, "--quiet", *more, "--out", tmp_path / "b")
+    assert rm.report(tmp_path / "b")["last_token"] == {"pad_id": 259, "checked": 12, "apart": 0}
+    assert json.loads((tmp_path / "b/config.json").read_text())["pad_token_id"] == 259
 
 
 def test_wrong_usage_names_the_option(data, tmp_path):

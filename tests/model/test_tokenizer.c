@@ -261,7 +261,7 @@ START_TEST(what_would_give_other_ids_is_refused_by_name)
         {"\"continuing_subword_prefix\":null", "\"continuing_subword_prefix\":\"##\"",
          "continuing_subword_prefix"},
         {"\"end_of_word_suffix\":null", "\"end_of_word_suffix\":\"</w>\"", "end_of_word_suffix"},
-        {"\"byte_fallback\":false", "\"byte_fallback\":true", "byte_fallback"},
+        {"\"byte_fallback\":false", "\"byte_fallback\":true", "SentencePiece"},
         {"\"fuse_unk\":false", "\"novelty\":false", "model: \"novelty\""},
         {"\"version\":\"1.0\"", "\"extra\":1", "\"extra\" is not known"},
         {"\"merges\":[]", "\"merges\":7", "merges must be a list"},

@@ -1,0 +1,82 @@
+/* config_harmless.c - keys of a config.json, of every family, that change no score; see
+ * config_read.h. */
+#include "config_read.h"
+
+static const char *const names[] = {
+    "model_type",
+    "architectures",
+    "transformers_version",
+    "dtype",
+    "torch_dtype",
+    "use_cache",
+    "tie_word_embeddings",
+    "gradient_checkpointing",
+    "chunk_size_feed_forward",
+    "is_decoder",
+    "num_labels",
+    "id2label",
+    "label2id",
+    "problem_type",
+    "finetuning_task",
+    "tokenizer_class",
+    "task_specific_params",
+    "prefix",
+    "sep_token_id",
+    "decoder_start_token_id",
+    "return_dict",
+    "output_hidden_states",
+    "output_attentions",
+    "output_scores",
+    "return_dict_in_generate",
+    "unk_token_id",
+    "torchscript",
+    "use_bfloat16",
+    "tf_legacy_loss",
+    "cross_attention_hidden_size",
+    "tie_encoder_decoder",
+    "max_length",
+    "min_length",
+    "do_sample",
+    "early_stopping",
+    "num_beams",
+    "num_beam_groups",
+    "diversity_penalty",
+    "temperature",
+    "top_k",
+    "top_p",
+    "typical_p",
+    "repetition_penalty",
+    "length_penalty",
+    "no_repeat_ngram_size",
+    "encoder_no_repeat_ngram_size",
+    "bad_words_ids",
+    "num_return_sequences",
+    "forced_bos_token_id",
+    "forced_eos_token_id",
+    "remove_invalid_values",
+    "exponential_decay_length_penalty",
+    "suppress_tokens",
+    "begin_suppress_tokens",
+    "attn_implementation",
+    "transformers.js_config",
+    "unsloth_fixed",
+    "unsloth_version",
+    "mean",
+    "std",
+    "value_head_prefix",
+    "aileron",
+    /* in gpt2-medium and larger */
+    "n_special",
+    "predict_special_tokens",
+    "output_past",
+    /* dropouts as gpt-neox-20b spells them */
+    "attention_probs_dropout_prob",
+    "hidden_dropout_prob",
+};
+
+bool config_is_harmless(const char *name)
+{
+    for (size_t i = 0; i < LEN(names); i++)
+        if (strcmp(names[i], name) == 0) return true;
+    return false;
+}
