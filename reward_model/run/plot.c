@@ -31,6 +31,7 @@ typedef struct Curve {
     size_t count, room;
     double low, high, last_step; /* of the loss axis */
     double best_step, best;
+    double least_accuracy; /* of the axis: 0.4, or 0 where one is below that */
 } Curve;
 
 /* ---- reading ---- */
@@ -88,6 +89,7 @@ static void measure(Curve *curve)
     curve->low = INFINITY;
     curve->high = -INFINITY;
     curve->best = INFINITY;
+    curve->least_accuracy = 0.4;
     for (size_t i = 0; i < curve->count; i++) {
         Point *point = &curve->points[i];
         sum = keep * sum + (1 - keep) * point->loss;
@@ -99,6 +101,7 @@ static void measure(Curve *curve)
         if (isnan(point->heldout)) continue;
         curve->low = fmin(curve->low, point->heldout);
         curve->high = fmax(curve->high, point->heldout);
+        if (point->accuracy < curve->least_accuracy) curve->least_accuracy = 0;
         if (point->heldout < curve->best)
             curve->best = point->heldout, curve->best_step = point->step;
     }
@@ -121,10 +124,11 @@ static double y_of(const Curve *curve, double loss)
            (HEIGHT - TOP - BOTTOM) * (inside - curve->low) / (curve->high - curve->low);
 }
 
-/* Accuracy from 0.4 to 1 over the whole height. */
-static double y_of_accuracy(double accuracy)
+/* Accuracy up to 1 over the whole height. */
+static double y_of_accuracy(const Curve *curve, double accuracy)
 {
-    return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (fmin(1, fmax(0.4, accuracy)) - 0.4) / 0.6;
+    double least = curve->least_accuracy;
+    return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (accuracy - least) / (1 - least);
 }
 
 static void put_head(Buf *out, const Curve *curve)
@@ -153,21 +157,27 @@ static double tick_size(double span)
 static void put_axes(Buf *out, const Curve *curve, bool accuracies)
 {
     double every = tick_size(curve->high - curve->low);
-    for (double at = ceil(curve->low / every) * every; at <= curve->high + 1e-9; at += every)
+    for (double at = ceil(curve->low / every) * every; at <= curve->high + 1e-9; at += every) {
+        char label[32];
+        if (every < 1000)
+            snprintf(label, sizeof label, "%.*f", every < 0.1 ? 2 : 1, at);
+        else
+            snprintf(label, sizeof label, "%.3g", at);
         buf_put_format(out,
                        "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>"
-                       "<text class=\"soft\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.*f</text>\n",
+                       "<text class=\"soft\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%s</text>\n",
                        LEFT, WIDTH - RIGHT, y_of(curve, at), y_of(curve, at), LEFT - 8,
-                       y_of(curve, at) + 4, every < 0.1 ? 2 : 1, at);
+                       y_of(curve, at) + 4, label);
+    }
     every = fmax(1, tick_size(fmax(1, curve->last_step)));
     for (double at = 0; at <= curve->last_step + 1e-9; at += every)
         buf_put_format(
             out, "<text class=\"soft\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.0f</text>\n",
             x_of(curve, at), HEIGHT - BOTTOM + 20, at);
-    for (int tenth = 4; accuracies && tenth <= 10; tenth += 2)
+    for (int tenth = (int)(10 * curve->least_accuracy); accuracies && tenth <= 10; tenth += 2)
         buf_put_format(out,
                        "<text x=\"%d\" y=\"%.1f\" style=\"fill:var(--accuracy)\">%d %%</text>\n",
-                       WIDTH - RIGHT + 8, y_of_accuracy(tenth / 10.0) + 4, tenth * 10);
+                       WIDTH - RIGHT + 8, y_of_accuracy(curve, tenth / 10.0) + 4, tenth * 10);
     buf_put_format(out,
                    "<line class=\"axis\" x1=\"%d\" x2=\"%d\" y1=\"%d\" y2=\"%d\"/>\n"
                    "<text class=\"soft\" x=\"%d\" y=\"%d\" text-anchor=\"middle\">step</text>\n",
@@ -200,14 +210,14 @@ static void put_heldout(Buf *out, const Curve *curve, bool accuracy)
     for (size_t i = 0; i < curve->count; i++)
         if (!isnan(curve->points[i].heldout))
             buf_put_format(out, "%.1f,%.1f ", x_of(curve, curve->points[i].step),
-                           accuracy ? y_of_accuracy(curve->points[i].accuracy)
+                           accuracy ? y_of_accuracy(curve, curve->points[i].accuracy)
                                     : y_of(curve, curve->points[i].heldout));
     buf_put_text(out, "\"/>\n");
     for (size_t i = 0; i < curve->count; i++)
         if (!isnan(curve->points[i].heldout))
             buf_put_format(out, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%s\" fill=\"var(--%s)\"/>",
                            x_of(curve, curve->points[i].step),
-                           accuracy ? y_of_accuracy(curve->points[i].accuracy)
+                           accuracy ? y_of_accuracy(curve, curve->points[i].accuracy)
                                     : y_of(curve, curve->points[i].heldout),
                            accuracy ? "2.5" : "3.5", colour);
     buf_put_char(out, '\n');

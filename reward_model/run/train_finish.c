@@ -220,8 +220,8 @@ static void print_result(const Training *training, const Finish *finish)
     const Session *s = &training->session;
     const QualityResult *held = &finish->heldout;
     if (s->options.json) return;
-    printf("%lld steps, training accuracy %.3f", (long long)training->state.step,
-           finish->train.accuracy);
+    printf("%lld steps", (long long)training->state.step);
+    if (finish->train.pairs) printf(", training accuracy %.3f", finish->train.accuracy);
     if (finish->has_heldout && held->pairs)
         printf("; held out: accuracy %.3f (95 %%: %.3f to %.3f, %lld pairs), log-loss %.4f, "
                "length-only %.3f",
