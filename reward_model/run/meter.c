@@ -75,15 +75,16 @@ static int terminal_columns(void)
 /* The most telling part first; pairs a second only where there is room. */
 static int write_text(char out[TEXT_CHARS], const MeterStep *at, double pace, bool pairs)
 {
-    char left[32], more[32] = "", accuracy[32] = "";
+    char left[32], more[32] = "", accuracy[32] = "", tokens[32] = "";
     write_time(left, pace * (double)(at->steps - at->step));
     if (pairs) snprintf(more, sizeof more, "  %.2f pairs/s", at->pairs_per_second);
+    if (isfinite(at->tokens_per_second))
+        snprintf(tokens, sizeof tokens, "  %.0f tokens/s", at->tokens_per_second);
     if (isfinite(at->accuracy))
         snprintf(accuracy, sizeof accuracy, "  accuracy %.3f", at->accuracy);
-    return snprintf(out, TEXT_CHARS, "step %lld/%lld  loss %.4f%s  %.0f tokens/s%s%s%s%s",
-                    (long long)at->step, (long long)at->steps, at->loss, accuracy,
-                    at->tokens_per_second, more, pace > 0 ? "  " : "", pace > 0 ? left : "",
-                    pace > 0 ? " left" : "");
+    return snprintf(out, TEXT_CHARS, "step %lld/%lld  loss %.4f%s%s%s%s%s%s", (long long)at->step,
+                    (long long)at->steps, at->loss, accuracy, tokens, more, pace > 0 ? "  " : "",
+                    pace > 0 ? left : "", pace > 0 ? " left" : "");
 }
 
 static void draw(const MeterStep *at, double pace)

@@ -14,9 +14,9 @@ typedef struct Meter {
 } Meter;
 
 typedef struct MeterStep {
-    int64_t step, steps; /* done, of all */
-    double loss, accuracy;
-    double tokens_per_second, pairs_per_second;
+    int64_t step, steps;                        /* done, of all */
+    double loss, accuracy;                      /* accuracy NAN: of no pair */
+    double tokens_per_second, pairs_per_second; /* tokens NAN: none are computed */
 } MeterStep;
 
 void meter_begin(Meter *meter, bool wanted);

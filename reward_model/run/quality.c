@@ -190,6 +190,8 @@ static void baselines(const Quality *metrics, QualityResult *out)
     }
     out->longer = longer >= n / 2;
     out->length_accuracy = fmax(longer, n - longer) / n;
+    /* always in the same place: listed so (HH, TRL's shapes), which is no rule to choose by */
+    if (first <= 0 || second <= 0) untold = n, first = second = 0;
     out->majority_accuracy = (fmax(first, second) + untold / 2) / n;
     out->matched_accuracy = matched / (double)out->matched_pairs; /* NAN of none */
     out->pair_gap = gap / n;

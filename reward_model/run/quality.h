@@ -47,7 +47,8 @@ typedef struct QualityResult { /* NAN (null in JSON): of what there is none, as 
     double temperature, log_loss_tempered, calibration_error_tempered;
     double length_accuracy;    /* of always choosing the longer, or the shorter, the better rule */
     bool longer;               /* which rule that is */
-    double majority_accuracy;  /* of always choosing the place that wins more often */
+    double majority_accuracy;  /* of always choosing the place that wins more often; 1/2 where it
+                                  is one place always: rows that list the better one first */
     double length_correlation; /* Pearson's, of score and characters over all answers */
     int64_t matched_pairs;
     double matched_accuracy;

@@ -284,9 +284,11 @@ static int run(Training *training)
                 s->options.out);
     if (finished) return STATUS_DONE;
     if (!prepare(training)) return session_fail(s);
-    if (!run_steps(training) || !train_finish(training)) {
+    bool ran = run_steps(training);
+    if (!ran || !train_finish(training)) {
         (void)session_fail(s);
-        if (!session_interrupted && train_writes(training)) train_say_what_is_kept(training);
+        bool told = !ran && session_interrupted; /* interrupted() has */
+        if (!told && train_writes(training)) train_say_what_is_kept(training);
         return STATUS_FAILED;
     }
     int64_t refused = training->dataset.counts.refused + training->dataset.eval_counts.refused;

@@ -158,12 +158,14 @@ static void put_speed(Buf *out, const Training *training)
     ModelUse use = model_use(training->session.model);
     buf_put_format(out,
                    ",\"speed\":{\"seconds\":%.3f,\"pairs\":%lld,\"tokens\":%lld,"
-                   "\"tokens_computed\":%lld,\"pairs_per_second\":%.3f,\"tokens_per_second\":%.1f,"
-                   "\"features_cached\":%s},\"memory\":{\"model_bytes_peak\":%zu,"
-                   "\"resident_bytes_peak\":%lld}",
+                   "\"tokens_computed\":%lld,\"pairs_per_second\":%.3f,\"tokens_per_second\":",
                    state->seconds, (long long)state->pairs, (long long)state->tokens,
-                   (long long)state->computed_tokens, (double)state->pairs / seconds,
-                   (double)state->tokens / seconds,
+                   (long long)state->computed_tokens, (double)state->pairs / seconds);
+    /* heads on cached features compute no tokens */
+    json_put_real(out, training->features ? (double)NAN : (double)state->tokens / seconds);
+    buf_put_format(out,
+                   ",\"features_cached\":%s},\"memory\":{\"model_bytes_peak\":%zu,"
+                   "\"resident_bytes_peak\":%lld}",
                    training->features && features_were_cached(training->features) ? "true"
                                                                                   : "false",
                    use.bytes_peak, (long long)usage.ru_maxrss * 1024);

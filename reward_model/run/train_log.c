@@ -15,6 +15,13 @@ static void put_short(Buf *out, const char *key, double value)
         buf_put_format(out, "%snull", key);
 }
 
+/* NAN: heads on cached features compute no tokens. */
+static double tokens_per_second(const Training *training, const StepReport *report)
+{
+    if (training->features) return (double)NAN;
+    return (double)report->tokens / fmax(report->seconds, 1e-9);
+}
+
 bool train_write_line(Training *training, const StepReport *report, const QualityResult *heldout)
 {
     Session *s = &training->session;
@@ -28,10 +35,10 @@ bool train_write_line(Training *training, const StepReport *report, const Qualit
     json_put_real(&out, report->learning_rate);
     buf_put_format(&out,
                    ",\"gradient_norm\":%.6g,\"pairs\":%lld,\"tokens\":%lld,\"seconds\":%.4f,"
-                   "\"tokens_per_second\":%.1f,\"wait_s\":%.4f",
+                   "\"wait_s\":%.4f",
                    report->norm, (long long)report->pairs, (long long)report->tokens,
-                   report->seconds, (double)report->tokens / fmax(report->seconds, 1e-9),
-                   report->wait_s);
+                   report->seconds, report->wait_s);
+    put_short(&out, ",\"tokens_per_second\":", tokens_per_second(training, report));
     if (training->parallel) buf_put_format(&out, ",\"reduce_s\":%.4f", report->reduce_s);
     if (heldout) {
         buf_put_format(&out,
@@ -63,7 +70,7 @@ void train_show(Training *training, const StepReport *report)
                     training->steps,
                     state->last_loss,
                     state->last_accuracy,
-                    (double)report->tokens / fmax(report->seconds, 1e-9),
+                    tokens_per_second(training, report),
                     (double)report->pairs / fmax(report->seconds, 1e-9)};
     meter_step(&training->meter, &at);
 }

@@ -460,6 +460,22 @@ START_TEST(a_temperature_undoes_a_scale)
 }
 END_TEST
 
+START_TEST(rows_that_list_the_better_first_tell_no_majority)
+{
+    Quality quality;
+    QualityResult result;
+    quality_init(&quality);
+    for (int i = 0; i < 9; i++)
+        quality_add_pair(&quality, &(PairScore){.listed = 1, .group = (uint64_t)i});
+    quality_result(&quality, 1, &result);
+    ck_assert_double_eq(result.majority_accuracy, 0.5);
+    quality_add_pair(&quality, &(PairScore){.listed = -1, .group = 9});
+    quality_result(&quality, 1, &result);
+    ck_assert_double_eq(result.majority_accuracy, 0.9);
+    quality_release(&quality);
+}
+END_TEST
+
 START_TEST(pairs_that_are_all_right_tell_no_temperature)
 {
     Quality quality;
@@ -478,4 +494,5 @@ UNIT_MAIN("data", lines_of_every_shape_say_what_they_say, prompts_are_known_agai
           an_order_is_one_to_one_and_of_its_seed,
           sets_come_back_from_their_files_and_damage_is_seen, files_are_cut_into_their_lines,
           opinions_weigh_what_the_rules_say, bootstraps_draw_groups, a_temperature_undoes_a_scale,
-          pairs_that_are_all_right_tell_no_temperature)
+          pairs_that_are_all_right_tell_no_temperature,
+          rows_that_list_the_better_first_tell_no_majority)
