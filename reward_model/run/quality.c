@@ -134,6 +134,8 @@ static void interval(Quality *metrics, QualityResult *out)
 {
     double n = (double)metrics->count, robust = 0, sum = 0;
     out->groups = 0;
+    out->lower = out->upper = NAN;
+    if (metrics->count == 0) return;
     qsort(metrics->pairs, metrics->count, sizeof *metrics->pairs, group_order);
     for (size_t i = 0; i < metrics->count; i++) {
         const PairScore *pair = &metrics->pairs[i];
@@ -143,8 +145,6 @@ static void interval(Quality *metrics, QualityResult *out)
         robust += sum * sum;
         sum = 0;
     }
-    out->lower = out->upper = NAN;
-    if (metrics->count == 0) return;
     out->clustered = out->groups < (int64_t)metrics->count;
     double cases = quality_effective(out->accuracy, n, (double)out->groups, robust);
     quality_wilson(out->accuracy, cases, &out->lower, &out->upper);
