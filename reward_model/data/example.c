@@ -9,6 +9,8 @@
 #include "../../server/formats/judgment_check.h"
 #include "../../server/formats/messages.h"
 
+enum { MARGIN_MAX = 1000000 }; /* of a row: no score leads by more */
+
 void example_reader_init(ExampleReader *reader)
 {
     *reader = (ExampleReader){.read = aileron_read};
@@ -79,8 +81,23 @@ static uint64_t text_hash(Str text)
     return digest_number(digest);
 }
 
+/* The words of a text, one space between: white space makes no other prompt. */
+static Str words_of(Str text, Arena *arena)
+{
+    char *out = arena_alloc(arena, text.len + 1);
+    size_t length = 0;
+    bool gap = false;
+    for (size_t i = 0; out && i < text.len; i++) {
+        bool space = memchr(" \t\r\n\v\f", text.ptr[i], 6) != NULL;
+        if (!space && gap && length) out[length++] = ' ';
+        if (!space) out[length++] = text.ptr[i];
+        gap = space;
+    }
+    return (Str){out, length};
+}
+
 /* Roles and contents one after the other, each with its length: a text is a user's message. */
-static void hash_messages(Example *out)
+static bool hash_messages(Example *out, Arena *arena, Err *err)
 {
     enum { HASHER_ROOM = 512 };
     _Alignas(64) unsigned char room[HASHER_ROOM];
@@ -89,11 +106,15 @@ static void hash_messages(Example *out)
     assert(hasher_size() <= sizeof room);
     hasher_init(hasher, NULL);
     for (size_t i = 0; i < out->message_count; i++) {
+        Str words = words_of(out->messages[i].content, arena);
+        if (!words.ptr)
+            return err_set(err, arena, ERR_too_large, "", "the row needs too much memory");
         hasher_add(hasher, out->messages[i].role);
-        hasher_add(hasher, out->messages[i].content);
+        hasher_add(hasher, words);
     }
     hasher_final(hasher, digest);
     out->prompt_hash = digest_number(digest);
+    return true;
 }
 
 static bool prompt_read(ExampleReader *reader, Example *out, Err *err)
@@ -113,8 +134,7 @@ static bool prompt_read(ExampleReader *reader, Example *out, Err *err)
     }
     out->messages = messages;
     out->message_count = count;
-    hash_messages(out);
-    return true;
+    return hash_messages(out, arena, err);
 }
 
 /* ---- what was said ---- */
@@ -208,12 +228,19 @@ static Str strip_null(Str text)
 }
 
 /* "margin" and "tie": columns of pairs, kept in the row's metadata. */
-static void read_pair_columns(ExampleReader *reader, Listing *list)
+static bool read_pair_columns(ExampleReader *reader, Listing *list, Err *err)
 {
     const json_t *margin = json_object_get(reader->row.json, "margin");
-    if (json_is_number(margin)) list->base.opinion.margin = (float)json_number_value(margin);
+    if (margin && !json_is_null(margin)) {
+        double value = json_number_value(margin);
+        if (!json_is_number(margin) || fabs(value) > MARGIN_MAX)
+            return err_set(err, &reader->row.arena, ERR_invalid, "/margin",
+                           "must be a number from -%d to %d", MARGIN_MAX, MARGIN_MAX);
+        list->base.opinion.margin = (float)value;
+    }
     if (json_is_true(json_object_get(reader->row.json, "tie")))
         reader->parsed.judgments[0].choice = CHOICE_TIE;
+    return true;
 }
 
 static void add_gold(ExampleReader *reader, Listing *list)
@@ -250,7 +277,7 @@ static bool said_read(ExampleReader *reader, Example *out, Err *err)
                            .opinion = {.strength = (int8_t)judgment->strength,
                                        .margin = NAN,
                                        .origin = implicit ? ORIGIN_IMPLICIT : ORIGIN_EXPLICIT}};
-        if (out->listed_by_choice) read_pair_columns(reader, &list);
+        if (out->listed_by_choice && !read_pair_columns(reader, &list, err)) return false;
         if (single)
             add_single(reader, &list, judgment);
         else

@@ -40,7 +40,7 @@ typedef struct Example {
     int bucket; /* 0…SPLIT_BUCKETS - 1, as the server's exports split */
     bool has_group;
     uint64_t group_hash;   /* of the group's name, or of the prompt where there is none */
-    uint64_t prompt_hash;  /* of its messages: the same prompt in any shape */
+    uint64_t prompt_hash;  /* of its messages' words: the same prompt in any shape and spacing */
     bool listed_by_choice; /* the better answer comes first by the format: order says nothing */
     const Said *said;
     int said_count;

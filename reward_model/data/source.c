@@ -63,6 +63,33 @@ static bool end_file(Source *source, int file)
     return true;
 }
 
+/* What a file begins with that is not rows, a line each. */
+static const struct {
+    const char *magic, *what, *mend;
+} strange[] = {
+    {"\x1f\x8b", "is compressed (gzip)", "gunzip it"},
+    {"\x28\xb5\x2f\xfd", "is compressed (zstd)", "unzstd it"},
+    {"\xfd\x37zXZ", "is compressed (xz)", "unxz it"},
+    {"BZh", "is compressed (bzip2)", "bunzip2 it"},
+    {"PK\x03\x04", "is a zip archive", "unzip it"},
+    {"PAR1", "is Parquet", "write it as NDJSON: datasets' to_json() does"},
+    {"ARROW1", "is Arrow", "write it as NDJSON: datasets' to_json() does"},
+    {"\xff\xfe", "is UTF-16", "write it as UTF-8"},
+    {"\xfe\xff", "is UTF-16", "write it as UTF-8"},
+    {"[", "is one JSON list, not an object a line", "jq -c '.[]' makes lines of it"},
+    {"{\n ", "has objects of several lines, not one a line", "jq -c . makes lines of them"},
+};
+
+static bool looks_like_rows(const char *path, Str begin, Arena *arena, Err *err)
+{
+    for (size_t i = 0; i < LEN(strange); i++) {
+        if (str_starts(begin, strange[i].magic))
+            return err_set(err, arena, ERR_invalid, NULL, "%s %s: %s", path, strange[i].what,
+                           strange[i].mend);
+    }
+    return true;
+}
+
 static bool read_file(Source *source, int file, Arena *arena, Err *err)
 {
     const char *path = source->options.files[file];
@@ -75,16 +102,20 @@ static bool read_file(Source *source, int file, Arena *arena, Err *err)
         err_set(err, arena, ERR_unavailable, NULL, "cannot read %s: %s", path,
                 fd < 0 ? strerror(errno) : "out of memory");
     if (ok) hasher_init(hasher, NULL);
-    while (ok) {
+    for (bool begins = true; ok;) {
         ssize_t count = read(fd, room, SOURCE_BLOCK_BYTES);
         if (count < 0 && errno == EINTR) continue;
         if (count < 0)
             ok = err_set(err, arena, ERR_unavailable, NULL, "cannot read %s: %s", path,
                          strerror(errno));
         if (count <= 0) break;
+        Str bytes = {room, (size_t)count};
+        if (begins && !looks_like_rows(path, bytes, arena, err)) ok = begins = false;
+        if (!ok) break;
+        begins = false;
         hasher_add_raw(hasher, room, (size_t)count);
         source->origin.bytes += count;
-        ok = source_put(source, (Str){room, (size_t)count}, file);
+        ok = source_put(source, bytes, file);
     }
     if (hasher) hasher_final(hasher, digest);
     crypto_hex(source->origin.file_hashes[file], digest, sizeof digest);

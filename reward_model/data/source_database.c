@@ -224,7 +224,15 @@ bool database_read(Database *database, Source *source, Arena *arena, Err *err)
     hasher_init(database->hasher, NULL);
     exporter_init(&database->exporter, &database->plan.options);
     buf_init(&database->out, 16 * (size_t)ROW_LINE_MAX);
-    bool ok = stream_passes(database, arena, err) && !database->failed && flush(database);
+    bool streamed = stream_passes(database, arena, err);
+    if (!streamed) {
+        Str why = arena_copy(arena, str_from(err->detail));
+        err_set(err, arena, ERR_unavailable, NULL,
+                "the rows of --project could not be read to their end (%s); nothing was trained on "
+                "or evaluated",
+                why.ptr ? why.ptr : "no reason given");
+    }
+    bool ok = streamed && !database->failed && flush(database);
     hasher_final(database->hasher, digest);
     crypto_hex(source->origin.hash, digest, sizeof digest);
     buf_release(&database->out);

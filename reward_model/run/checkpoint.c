@@ -282,8 +282,8 @@ bool checkpoint_load(Training *training)
 
 void checkpoint_remove_all(Training *training)
 {
-    remove_others(training, NULL, NULL);
-    unlink(path_of(training, "current"));
+    unlink(path_of(training, "current")); /* first: it never points to half a checkpoint */
     unlink(path_of(training, "current.new"));
+    remove_others(training, NULL, NULL);
     rmdir(path_of(training, ""));
 }

@@ -23,9 +23,10 @@ static void refuse(const SourceLine *line, const Err *why, DatasetCounts *counts
     if (counts->refused == REFUSALS_SHOWN + 1)
         fprintf(stderr, "aileron-rm: more rows are refused; the report counts them\n");
     if (counts->refused > REFUSALS_SHOWN) return;
+    bool member = why->pointer && why->pointer[0]; /* "": the row itself */
     fprintf(stderr, "aileron-rm: %s:%lld: %s%s%s%s\n", line->file, (long long)line->number,
-            why->detail ? why->detail : err_title(why->code), why->pointer ? " (" : "",
-            why->pointer ? why->pointer : "", why->pointer ? ")" : "");
+            why->detail ? why->detail : err_title(why->code), member ? " (" : "",
+            member ? why->pointer : "", member ? ")" : "");
 }
 
 /* What the row says, side by side, as the store wants it. */
@@ -95,7 +96,7 @@ bool dataset_scan(const DatasetScan *scan, DatasetCounts *counts, SourceOrigin *
         counts->lines++;
         ok = take_line(scan, &line, &tokens, &row, counts, arena, err);
         arena_reset(&row);
-        meter_rows(&meter, counts->lines);
+        meter_rows(&meter, "read", counts->lines, 0);
     }
     meter_end(&meter);
     if (ok && session_interrupted)

@@ -39,18 +39,21 @@ typedef struct Evaluation {
 /* ---- scoring what waits ---- */
 
 static void add_slices(Evaluation *e, const EvaluatedRow *row, const Said *said, int better,
-                       int other, double difference)
+                       int other, double difference, uint64_t group)
 {
     static const char *const strengths[] = {NULL, "1", "2", "3"};
     Slices *slices = &e->slices;
-    if (said->source.ptr) slices_add(slices, "source", said->source, difference);
-    if (said->annotator.ptr) slices_add(slices, "annotator", said->annotator, difference);
+    if (said->source.ptr) slices_add(slices, "source", said->source, difference, group);
+    if (said->annotator.ptr) slices_add(slices, "annotator", said->annotator, difference, group);
     if (said->opinion.strength)
-        slices_add(slices, "strength", str_from(strengths[said->opinion.strength]), difference);
-    if (row->models[better].ptr) slices_add(slices, "model", row->models[better], difference);
+        slices_add(slices, "strength", str_from(strengths[said->opinion.strength]), difference,
+                   group);
+    if (row->models[better].ptr)
+        slices_add(slices, "model", row->models[better], difference, group);
     if (row->models[other].ptr && !str_equal(row->models[better], row->models[other]))
-        slices_add(slices, "model", row->models[other], difference);
-    for (int i = 0; i < row->tag_count; i++) slices_add(slices, "tag", row->tags[i], difference);
+        slices_add(slices, "model", row->models[other], difference, group);
+    for (int i = 0; i < row->tag_count; i++)
+        slices_add(slices, "tag", row->tags[i], difference, group);
 }
 
 static void slice_row(Evaluation *e, int32_t index)
@@ -69,9 +72,9 @@ static void slice_row(Evaluation *e, int32_t index)
             for (int b = 0; b < o->count; b++) {
                 if (o->ranks[a] >= o->ranks[b]) continue;
                 int better = o->members[a], other = o->members[b];
-                add_slices(e, row, said, better, other,
-                           pack_score(&e->pack, packed->sequence[better]) -
-                               pack_score(&e->pack, packed->sequence[other]));
+                double difference = pack_score(&e->pack, packed->sequence[better]) -
+                                    pack_score(&e->pack, packed->sequence[other]);
+                add_slices(e, row, said, better, other, difference, packed->row.group_hash);
             }
     }
 }
@@ -180,8 +183,7 @@ static bool take(void *context, const SourceLine *line, const Example *example,
     if (!keep_row(e, example, &row, &e->waiting[e->pack.row_count]))
         return err_set(err, arena, ERR_unavailable, NULL, "out of memory for a batch");
     if (!pack_add_row(&e->pack, &row, arena, err)) return false;
-    bool full =
-        e->pack.packed_rows >= e->session.micro_rows || e->batch.used > BATCH_ARENA_MAX / 2;
+    bool full = e->pack.packed_rows >= e->session.micro_rows || e->batch.used > BATCH_ARENA_MAX / 2;
     return !full || score_waiting(e, arena, err);
 }
 
@@ -208,23 +210,7 @@ static void write_result(Evaluation *e, const QualityResult *result, Buf *out)
     buf_put_format(out, ",\"slices_left_out\":%lld}\n", (long long)e->slices.left_out);
 }
 
-static void print_slices(const Slices *slices)
-{
-    enum { SHOWN = 20 };
-    int shown = 0;
-    for (int i = 0; i < slices->count && shown < SHOWN; i++, shown++) {
-        const Slice *slice = &slices->list[i];
-        double lower, upper, n = (double)slice->pairs;
-        quality_wilson(slice->correct / n, n, &lower, &upper);
-        printf("  %-10s %-24.24s %8lld pairs  %.3f  (%.3f to %.3f)  log-loss %.4f\n", slice->kind,
-               slice->name, (long long)slice->pairs, slice->correct / n, lower, upper,
-               slice->log_loss / n);
-    }
-    if (slices->count > shown)
-        printf("  and %d more slices (--json has them all)\n", slices->count - shown);
-}
-
-static void print_result(const Evaluation *e, const QualityResult *r)
+static void print_result(Evaluation *e, const QualityResult *r)
 {
     const DatasetCounts *c = &e->counts;
     printf("%lld rows: %lld evaluated, %lld of other splits, %lld without judgment, %lld refused, "
@@ -235,7 +221,8 @@ static void print_result(const Evaluation *e, const QualityResult *r)
     if (!e->trained) printf("The model does not say what it was trained on.\n");
     if (e->leaked) printf("ROWS THAT THE MODEL WAS TRAINED ON ARE AMONG THEM.\n");
     if (r->pairs == 0) {
-        printf("no pair of which one is preferred: %lld ties\n", (long long)r->ties);
+        printf("no pair of which one is preferred; %lld ties\n", (long long)r->ties);
+        label_scores_print(&e->labels, &e->reader.labels);
         return;
     }
     printf("accuracy        %.4f  (95 %%: %.4f to %.4f; %lld pairs, %lld groups)\n", r->accuracy,
@@ -243,16 +230,19 @@ static void print_result(const Evaluation *e, const QualityResult *r)
     printf("  length only   %.4f  (the %s answer)\n", r->length_accuracy,
            r->longer ? "longer" : "shorter");
     printf("  majority      %.4f\n", r->majority_accuracy);
-    printf("  same length   %.4f  (%lld pairs within a tenth)\n", r->matched_accuracy,
-           (long long)r->matched_pairs);
+    if (r->matched_pairs)
+        printf("  same length   %.4f  (%lld pairs within a tenth)\n", r->matched_accuracy,
+               (long long)r->matched_pairs);
     printf("log-loss        %.4f  (%.4f at temperature %.3f)\n", r->log_loss, r->log_loss_tempered,
            r->temperature);
     printf("Brier score     %.4f\n", r->brier);
     printf("calibration     %.4f  (%.4f at that temperature), 15 bins\n", r->calibration_error,
            r->calibration_error_tempered);
-    printf("score, length   %.4f  (correlation)\n", r->length_correlation);
+    if (isfinite(r->length_correlation))
+        printf("score, length   %.4f  (correlation)\n", r->length_correlation);
     printf("ties aside      %lld\n", (long long)r->ties);
-    print_slices(&e->slices);
+    label_scores_print(&e->labels, &e->reader.labels);
+    slices_print(&e->slices);
 }
 
 /* "aileron": {"temperature"} of the exported config.json; 1 where there is none. */
@@ -313,7 +303,15 @@ static bool evaluate(Evaluation *e)
     if (!dataset_scan(&scan, &e->counts, &e->origin, &s->arena, &s->err) ||
         !score_waiting(e, &s->arena, &s->err))
         return false;
-    return !(e->metrics.failed || e->labels.failed) ||
+    const DatasetCounts *c = &e->counts;
+    if (c->held_out == 0)
+        return err_set(&s->err, &s->arena, ERR_invalid, NULL,
+                       "there is nothing to evaluate: of %lld rows %lld are refused, %lld have no "
+                       "judgment or text, %lld are in other splits, and %lld were trained on",
+                       (long long)c->lines, (long long)c->refused,
+                       (long long)(c->unsaid + c->without_text), (long long)c->left_alone,
+                       (long long)c->seen);
+    return !(e->metrics.failed || e->labels.failed || e->slices.failed) ||
            err_set(&s->err, &s->arena, ERR_unavailable, NULL, "out of memory");
 }
 
@@ -321,13 +319,9 @@ static int run(Evaluation *e)
 {
     Session *s = &e->session;
     const Options *o = &s->options;
-    bool database = o->database[0] || o->server_data[0];
     if (!o->model[0]) return session_misuse(s, "--model is missing");
-    if (!o->data.count && !database)
-        return session_misuse(s, "--data is missing (or --database with --project)");
-    if (o->data.count && database)
-        return session_misuse(s, "--data and --database are alternatives");
-    if (database && !o->project[0]) return session_misuse(s, "--project is missing");
+    int misuse = session_check_sources(s);
+    if (misuse) return misuse;
     session_catch_signals();
     if (!evaluate(e)) return session_fail(s);
     QualityResult result;

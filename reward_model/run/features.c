@@ -105,7 +105,7 @@ static bool compute_pack(Features *features, Pack *pack, FILE *file, float **roo
 }
 
 static bool compute_store(Features *features, const Store *store, FILE *file, int64_t *done,
-                          Meter *meter, Arena *arena, Err *err)
+                          int64_t rows, Meter *meter, Arena *arena, Err *err)
 {
     const FeaturesOptions *o = &features->options;
     Pack pack;
@@ -114,12 +114,14 @@ static bool compute_store(Features *features, const Store *store, FILE *file, in
     int64_t elements = store_elements(store);
     pack_init(&pack, o->rules);
     for (int64_t e = 0; ok && e < elements; e++) {
-        if (*o->stop) ok = err_set(err, arena, ERR_unavailable, NULL, "interrupted");
+        if (*o->stop)
+            ok = err_set(err, arena, ERR_unavailable, NULL,
+                         "interrupted before all features were there: nothing is kept");
         ok = ok && pack_add(&pack, store, e, arena, err);
         if (ok && (pack.packed_rows >= o->micro_rows || e + 1 == elements)) {
             *done += pack.row_count;
             ok = compute_pack(features, &pack, file, &room, arena, err);
-            meter_rows(meter, *done);
+            meter_rows(meter, "of features computed", *done, rows);
         }
     }
     free(room);
@@ -131,7 +133,7 @@ static bool compute_file(Features *features, const char *path, Arena *arena, Err
 {
     const FeaturesOptions *o = &features->options;
     char part[PATH_BYTES + 8];
-    int64_t done = 0;
+    int64_t done = 0, rows = 0;
     Meter meter;
     FileHead head = {.count = features->count, .width = features->width};
     memcpy(head.magic, MAGIC, sizeof MAGIC);
@@ -142,8 +144,9 @@ static bool compute_file(Features *features, const char *path, Arena *arena, Err
     if (!ok)
         err_set(err, arena, ERR_unavailable, NULL, "cannot write %s: %s", part, strerror(errno));
     meter_begin(&meter, !o->quiet);
+    for (int s = 0; s < STORES; s++) rows += store_rows(o->stores[s]);
     for (int s = 0; ok && s < STORES; s++)
-        ok = compute_store(features, o->stores[s], file, &done, &meter, arena, err);
+        ok = compute_store(features, o->stores[s], file, &done, rows, &meter, arena, err);
     meter_end(&meter);
     if (file && fclose(file) != 0 && ok)
         ok = err_set(err, arena, ERR_unavailable, NULL, "cannot write %s: %s", part,

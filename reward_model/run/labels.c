@@ -2,6 +2,7 @@
 #include "labels.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "../../server/base/json.h"
@@ -49,23 +50,53 @@ static double area(const LabelScore *list, size_t count, size_t wanted)
     return sum / (unwanted * (double)wanted);
 }
 
+/* One kind's labels, from list[begin] on; the list is sorted. */
+typedef struct KindScores {
+    int kind;
+    size_t begin, end, wanted;
+    double auc; /* NAN: all labels are the same */
+} KindScores;
+
+static KindScores kind_at(const LabelScores *scores, size_t begin)
+{
+    const LabelScore *list = scores->list;
+    KindScores out = {list[begin].kind, begin, begin, 0, (double)NAN};
+    for (; out.end < scores->count && list[out.end].kind == out.kind; out.end++)
+        out.wanted += (size_t)list[out.end].wanted;
+    size_t count = out.end - begin;
+    if (out.wanted > 0 && out.wanted < count) out.auc = area(list + begin, count, out.wanted);
+    return out;
+}
+
+static void sort(LabelScores *scores)
+{
+    if (scores->count) qsort(scores->list, scores->count, sizeof *scores->list, score_order);
+}
+
 void label_scores_write(Buf *out, LabelScores *scores, const LabelKinds *kinds)
 {
-    bool first = true;
-    if (scores->count) qsort(scores->list, scores->count, sizeof *scores->list, score_order);
+    sort(scores);
     buf_put_char(out, '{');
     for (size_t i = 0; i < scores->count;) {
-        size_t end = i, wanted = 0;
-        for (; end < scores->count && scores->list[end].kind == scores->list[i].kind; end++)
-            wanted += (size_t)scores->list[end].wanted;
-        if (!first) buf_put_char(out, ',');
-        first = false;
-        json_put_key(out, kinds->names[scores->list[i].kind]);
-        buf_put_format(out, "{\"labels\":%zu,\"wanted\":%zu,\"auc\":", end - i, wanted);
-        bool told = wanted > 0 && wanted < end - i;
-        json_put_real(out, told ? area(scores->list + i, end - i, wanted) : (double)NAN);
+        KindScores at = kind_at(scores, i);
+        if (i) buf_put_char(out, ',');
+        json_put_key(out, kinds->names[at.kind]);
+        buf_put_format(out, "{\"labels\":%zu,\"wanted\":%zu,\"auc\":", at.end - i, at.wanted);
+        json_put_real(out, at.auc);
         buf_put_char(out, '}');
-        i = end;
+        i = at.end;
     }
     buf_put_char(out, '}');
+}
+
+void label_scores_print(LabelScores *scores, const LabelKinds *kinds)
+{
+    sort(scores);
+    for (size_t i = 0; i < scores->count;) {
+        KindScores at = kind_at(scores, i);
+        printf("label %-12s %zu of %zu wanted", kinds->names[at.kind], at.wanted, at.end - i);
+        if (!isnan(at.auc)) printf(", AUC %.4f", at.auc);
+        printf("\n");
+        i = at.end;
+    }
 }

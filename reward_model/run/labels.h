@@ -19,6 +19,8 @@ void label_scores_add(LabelScores *scores, const LabelScore *score);
 /* {"retry":{"labels","wanted","auc"},…}; auc (the chance that a wanted answer has the higher score,
  * equal ones count half) is null where all labels are the same. Sorts the list. */
 void label_scores_write(Buf *out, LabelScores *scores, const LabelKinds *kinds);
+/* The same for a person, a line a kind. */
+void label_scores_print(LabelScores *scores, const LabelKinds *kinds);
 void label_scores_release(LabelScores *scores);
 
 #endif

@@ -14,16 +14,19 @@ typedef struct Meter {
 } Meter;
 
 typedef struct MeterStep {
-    int64_t step, steps; /* done, of all */
-    double loss, accuracy;
-    double tokens_per_second, pairs_per_second;
+    int64_t step, steps;                        /* done, of all */
+    double loss, accuracy;                      /* accuracy NAN: of no pair */
+    double tokens_per_second, pairs_per_second; /* tokens NAN: none are computed */
 } MeterStep;
 
 void meter_begin(Meter *meter, bool wanted);
-/* Rows read so far; nothing off a terminal. */
-void meter_rows(Meter *meter, int64_t rows);
+/* Rows done ("read") so far. Of a known total (else 0) with the time left, and off a terminal, too:
+ * once a minute. */
+void meter_rows(Meter *meter, const char *done, int64_t rows, int64_t total);
 /* A step is done. Off a terminal: about twenty lines a run, and at least one a minute. */
 void meter_step(Meter *meter, const MeterStep *step);
+/* What an evaluation has found: a line that stays. */
+void meter_heldout(Meter *meter, int64_t step, double log_loss, double accuracy, bool best);
 /* Takes the line off the terminal: before a message, and at the end. */
 void meter_end(Meter *meter);
 

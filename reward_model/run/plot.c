@@ -101,7 +101,7 @@ static void measure(Curve *curve)
         if (isnan(point->heldout)) continue;
         curve->low = fmin(curve->low, point->heldout);
         curve->high = fmax(curve->high, point->heldout);
-        while (point->accuracy < curve->accuracy_low) curve->accuracy_low -= 0.2;
+        curve->accuracy_low = fmin(curve->accuracy_low, floor(5 * point->accuracy) / 5);
         if (point->heldout < curve->best)
             curve->best = point->heldout, curve->best_step = point->step;
     }
@@ -180,12 +180,18 @@ static double tick_size(double span)
 static void put_axes(Buf *out, const Curve *curve, bool accuracies)
 {
     double every = tick_size(curve->high - curve->low);
-    for (double at = ceil(curve->low / every) * every; at <= curve->high + 1e-9; at += every)
+    for (double at = ceil(curve->low / every) * every; at <= curve->high + 1e-9; at += every) {
+        char label[32];
+        if (every < 1000)
+            snprintf(label, sizeof label, "%.*f", every < 0.1 ? 2 : 1, at);
+        else
+            snprintf(label, sizeof label, "%.3g", at);
         buf_put_format(out,
                        "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>"
-                       "<text class=\"soft\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.*f</text>\n",
+                       "<text class=\"soft\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%s</text>\n",
                        LEFT, WIDTH - RIGHT, y_of(curve, at), y_of(curve, at), LEFT - 8,
-                       y_of(curve, at) + 4, every < 0.1 ? 2 : 1, at);
+                       y_of(curve, at) + 4, label);
+    }
     every = fmax(1, tick_size(fmax(1, curve->last_step)));
     for (double at = 0; at <= curve->last_step + 1e-9; at += every)
         buf_put_format(
@@ -216,6 +222,14 @@ static void put_losses(Buf *out, const Curve *curve)
     buf_put_text(out, "\"/>\n");
 }
 
+/* NAN: there is none (no evaluation here, or nothing but ties in it). */
+static double y_of_heldout(const Curve *curve, const Point *point, bool accuracy)
+{
+    double value = accuracy ? point->accuracy : point->heldout;
+    if (isnan(value)) return NAN;
+    return accuracy ? y_of_accuracy(curve, value) : y_of(curve, value);
+}
+
 static void put_heldout(Buf *out, const Curve *curve, bool accuracy)
 {
     const char *colour = accuracy ? "accuracy" : "held";
@@ -223,19 +237,17 @@ static void put_heldout(Buf *out, const Curve *curve, bool accuracy)
                    "<polyline class=\"%s-line\" fill=\"none\" stroke-width=\"2\" "
                    "stroke-dasharray=\"%s\" points=\"",
                    colour, accuracy ? "2 4" : "7 4");
-    for (size_t i = 0; i < curve->count; i++)
-        if (!isnan(curve->points[i].heldout))
-            buf_put_format(out, "%.1f,%.1f ", x_of(curve, curve->points[i].step),
-                           accuracy ? y_of_accuracy(curve, curve->points[i].accuracy)
-                                    : y_of(curve, curve->points[i].heldout));
+    for (size_t i = 0; i < curve->count; i++) {
+        double y = y_of_heldout(curve, &curve->points[i], accuracy);
+        if (!isnan(y)) buf_put_format(out, "%.1f,%.1f ", x_of(curve, curve->points[i].step), y);
+    }
     buf_put_text(out, "\"/>\n");
-    for (size_t i = 0; i < curve->count; i++)
-        if (!isnan(curve->points[i].heldout))
+    for (size_t i = 0; i < curve->count; i++) {
+        double y = y_of_heldout(curve, &curve->points[i], accuracy);
+        if (!isnan(y))
             buf_put_format(out, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%s\" class=\"%s\"/>",
-                           x_of(curve, curve->points[i].step),
-                           accuracy ? y_of_accuracy(curve, curve->points[i].accuracy)
-                                    : y_of(curve, curve->points[i].heldout),
-                           accuracy ? "2.5" : "3.5", colour);
+                           x_of(curve, curve->points[i].step), y, accuracy ? "2.5" : "3.5", colour);
+    }
     buf_put_char(out, '\n');
 }
 

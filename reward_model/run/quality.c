@@ -63,13 +63,23 @@ static double log_loss_at(const Quality *metrics, double inverse)
     return sum;
 }
 
-/* The log-loss is convex in 1/T; golden section over its logarithm. Where every pair is right (or
- * wrong) no T is best: the bounds keep it from running away. */
+/* Where every pair is right (or wrong) none fits best: the surer the better (the more careful). */
+static bool tells_temperature(const Quality *metrics)
+{
+    bool hit = false, miss = false;
+    for (size_t i = 0; i < metrics->count; i++) {
+        hit = hit || metrics->pairs[i].difference > 0;
+        miss = miss || metrics->pairs[i].difference < 0;
+    }
+    return hit && miss;
+}
+
+/* The log-loss is convex in 1/T; golden section over its logarithm. */
 double quality_temperature(const Quality *metrics)
 {
     const double golden = 0.6180339887498949;
     double low = -log(TEMPERATURE_MAX), high = log(TEMPERATURE_MAX);
-    if (metrics->count == 0) return 1;
+    if (!tells_temperature(metrics)) return 1;
     double a = high - golden * (high - low), b = low + golden * (high - low);
     double at_a = log_loss_at(metrics, exp(a)), at_b = log_loss_at(metrics, exp(b));
     for (int i = 0; i < TEMPERATURE_STEPS && high - low > 1e-7; i++) {
@@ -112,12 +122,20 @@ static int group_order(const void *a, const void *b)
     return (first->difference > second->difference) - (first->difference < second->difference);
 }
 
-/* Pairs of one group tend to agree: they are worth fewer independent ones, by the ratio of the
- * cluster-robust variance of the mean to that of independent pairs. */
+double quality_effective(double share, double cases, double groups, double squares)
+{
+    double independent = share * (1 - share) / cases;
+    if (groups >= cases) return cases;
+    if (groups <= 1 || independent <= 0) return groups;
+    return cases / fmax(1, squares / (cases * cases) * groups / (groups - 1) / independent);
+}
+
 static void interval(Quality *metrics, QualityResult *out)
 {
     double n = (double)metrics->count, robust = 0, sum = 0;
     out->groups = 0;
+    out->lower = out->upper = NAN;
+    if (metrics->count == 0) return;
     qsort(metrics->pairs, metrics->count, sizeof *metrics->pairs, group_order);
     for (size_t i = 0; i < metrics->count; i++) {
         const PairScore *pair = &metrics->pairs[i];
@@ -127,13 +145,8 @@ static void interval(Quality *metrics, QualityResult *out)
         robust += sum * sum;
         sum = 0;
     }
-    double cases = n, groups = (double)out->groups;
-    double independent = out->accuracy * (1 - out->accuracy) / n;
     out->clustered = out->groups < (int64_t)metrics->count;
-    if (out->clustered && groups > 1 && independent > 0)
-        cases = n / fmax(1, robust / (n * n) * groups / (groups - 1) / independent);
-    else if (out->clustered)
-        cases = groups;
+    double cases = quality_effective(out->accuracy, n, (double)out->groups, robust);
     quality_wilson(out->accuracy, cases, &out->lower, &out->upper);
 }
 
@@ -151,12 +164,11 @@ static double calibration(const Quality *metrics, double temperature, QualityBin
         bin->accuracy += right(difference);
     }
     for (int i = 0; i < QUALITY_BINS; i++) {
-        if (bins[i].pairs == 0) continue;
         error += fabs(bins[i].confidence - bins[i].accuracy);
-        bins[i].confidence /= (double)bins[i].pairs;
+        bins[i].confidence /= (double)bins[i].pairs; /* NAN of none */
         bins[i].accuracy /= (double)bins[i].pairs;
     }
-    return metrics->count ? error / (double)metrics->count : 0;
+    return error / (double)metrics->count;
 }
 
 static void baselines(const Quality *metrics, QualityResult *out)
@@ -178,23 +190,25 @@ static void baselines(const Quality *metrics, QualityResult *out)
     }
     out->longer = longer >= n / 2;
     out->length_accuracy = fmax(longer, n - longer) / n;
+    /* always in the same place: listed so (HH, TRL's shapes), which is no rule to choose by */
+    if (first <= 0 || second <= 0) untold = n, first = second = 0;
     out->majority_accuracy = (fmax(first, second) + untold / 2) / n;
-    out->matched_accuracy = out->matched_pairs ? matched / (double)out->matched_pairs : 0;
+    out->matched_accuracy = matched / (double)out->matched_pairs; /* NAN of none */
     out->pair_gap = gap / n;
 }
 
 static void score_moments(const Quality *metrics, QualityResult *out)
 {
     double n = (double)metrics->answers;
-    if (metrics->answers == 0) return;
     out->mean = metrics->score / n;
-    double scores = fmax(0, metrics->score_squared / n - out->mean * out->mean);
+    double scores = metrics->score_squared / n - out->mean * out->mean;
     double tokens = metrics->length / n;
-    double lengths = fmax(0, metrics->length_squared / n - tokens * tokens);
-    out->deviation = sqrt(scores);
-    if (scores > 0 && lengths > 0)
-        out->length_correlation =
-            (metrics->product / n - out->mean * tokens) / sqrt(scores * lengths);
+    double lengths = metrics->length_squared / n - tokens * tokens;
+    out->deviation = metrics->answers ? sqrt(fmax(0, scores)) : (double)NAN;
+    out->length_correlation =
+        scores > 0 && lengths > 0
+            ? (metrics->product / n - out->mean * tokens) / sqrt(scores * lengths)
+            : (double)NAN;
 }
 
 void quality_result(Quality *metrics, double temperature, QualityResult *out)
@@ -205,8 +219,7 @@ void quality_result(Quality *metrics, double temperature, QualityResult *out)
                            .ties = metrics->ties,
                            .temperature = temperature};
     score_moments(metrics, out);
-    if (metrics->ties) out->tie_gap = metrics->tie_gap / (double)metrics->ties;
-    if (metrics->count == 0) return;
+    out->tie_gap = metrics->tie_gap / (double)metrics->ties;
     for (size_t i = 0; i < metrics->count; i++) {
         double difference = metrics->pairs[i].difference, miss = loss_sigmoid(-difference);
         out->accuracy += right(difference);

@@ -37,7 +37,8 @@ typedef struct QualityBin {
     double confidence, accuracy; /* means */
 } QualityBin;
 
-typedef struct QualityResult {
+typedef struct QualityResult { /* NAN (null in JSON): of what there is none, as an accuracy of no
+                                 pairs; no figure that could be taken for a good one */
     int64_t pairs, ties, groups;
     double accuracy, lower, upper; /* 95 %: Wilson's with the effective number of pairs, which is
                                       smaller than theirs when those of a group agree */
@@ -46,7 +47,8 @@ typedef struct QualityResult {
     double temperature, log_loss_tempered, calibration_error_tempered;
     double length_accuracy;    /* of always choosing the longer, or the shorter, the better rule */
     bool longer;               /* which rule that is */
-    double majority_accuracy;  /* of always choosing the place that wins more often */
+    double majority_accuracy;  /* of always choosing the place that wins more often; 1/2 where it
+                                  is one place always: rows that list the better one first */
     double length_correlation; /* Pearson's, of score and characters over all answers */
     int64_t matched_pairs;
     double matched_accuracy;
@@ -61,7 +63,8 @@ void quality_add_pair(Quality *metrics, const PairScore *pair);
 void quality_add_tie(Quality *metrics, double difference);
 void quality_add_answer(Quality *metrics, double score, double length);
 
-/* The temperature T that makes σ(difference / T) fit best (least log-loss); 1 without pairs. */
+/* The temperature T that makes σ(difference / T) fit best (least log-loss), from 1/20 to 20; 1
+ * where pairs do not tell one: there are none, or all are right, or all wrong. */
 double quality_temperature(const Quality *metrics);
 /* temperature: from quality_temperature of these pairs or of others. Sorts the pairs by group. */
 void quality_result(Quality *metrics, double temperature, QualityResult *out);
@@ -69,28 +72,45 @@ void quality_result(Quality *metrics, double temperature, QualityResult *out);
 void quality_write(Buf *out, const QualityResult *result);
 /* Wilson's interval at 95 % of a share seen among (an effective number of) cases. */
 void quality_wilson(double share, double cases, double *lower, double *upper);
+/* How many independent cases these are worth. Those of one group tend to agree: they are worth
+ * fewer, by the ratio of the cluster-robust variance of the mean (squares: Σ over groups of their
+ * summed deviations from share, squared) to that of independent cases. */
+double quality_effective(double share, double cases, double groups, double squares);
 
 /* ---- slices: the same pairs by what is known of them, e.g. "annotator", "a-2k…" ---- */
 
 typedef struct Slice {
     char kind[16], name[QUALITY_SLICE_NAME_MAX];
-    int64_t pairs;
+    int64_t pairs, groups;
     double correct, log_loss; /* sums */
+    double lower, upper;      /* 95 % of accuracy, as for all pairs; set by slices_sort */
 } Slice;
+
+typedef struct SlicePair {
+    uint64_t group;
+    int32_t slice;
+    float right;
+} SlicePair;
 
 typedef struct Slices {
     Slice *list;    /* in the order of appearance */
     int32_t *table; /* open hashing; -1 empty */
+    SlicePair *pairs;
+    size_t pair_count, pair_room;
     int count;
     int64_t left_out;
+    bool failed; /* memory was short */
 } Slices;
 
 MUST_CHECK bool slices_init(Slices *slices);
 void slices_release(Slices *slices);
-void slices_add(Slices *slices, const char *kind, Str name, double difference);
-/* By kind, then the largest first; after the last slices_add. */
+void slices_add(Slices *slices, const char *kind, Str name, double difference, uint64_t group);
+/* By kind, then the largest first, with their intervals; after the last slices_add. */
 void slices_sort(Slices *slices);
-/* Of sorted slices: {"source":{"import":{"pairs","accuracy","lower","upper","log_loss"},…},…} */
+/* Of sorted slices:
+ * {"source":{"import":{"pairs","groups","accuracy","lower","upper","log_loss"},…},…} */
 void slices_write(Buf *out, const Slices *slices);
+/* The first of them, for a person. */
+void slices_print(const Slices *slices);
 
 #endif

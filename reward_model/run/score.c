@@ -37,7 +37,8 @@ typedef struct Scoring {
     int count;
     int64_t rows; /* tokens to compute for them */
     TokenIds ids[ANSWERS_MAX];
-    int64_t refused;
+    int64_t refused, first_refused; /* lines */
+    char first_reason[160];
     Buf out;
 } Scoring;
 
@@ -210,7 +211,9 @@ static bool score_waiting(Scoring *s)
 
 static bool is_blank(Str text)
 {
-    return text.len == 0 || (text.len == 1 && (text.ptr[0] == ' ' || text.ptr[0] == '\t'));
+    for (size_t i = 0; i < text.len; i++)
+        if (!memchr(" \t\r", text.ptr[i], 3)) return false;
+    return true;
 }
 
 static bool take_line(Scoring *s, const Record *record)
@@ -223,7 +226,13 @@ static bool take_line(Scoring *s, const Record *record)
                 ROW_LINE_MAX);
     else if (read_line(s, record->text, line))
         s->rows += batch_group_rows(&line->group, (BatchOptions){s->scorer.share});
-    s->refused += line->why.code != ERR_none;
+    if (line->why.code != ERR_none && s->refused++ == 0) {
+        s->first_refused = record->line;
+        snprintf(s->first_reason, sizeof s->first_reason, "%s%s%s",
+                 line->why.pointer ? line->why.pointer : "",
+                 line->why.pointer && line->why.pointer[0] ? ": " : "",
+                 line->why.detail ? line->why.detail : err_title(line->why.code));
+    }
     bool full = s->count == WAITING_MAX || s->rows >= s->scorer.micro_rows ||
                 s->batch.used > BATCH_ARENA_MAX / 4;
     return !full || score_waiting(s);
@@ -275,8 +284,11 @@ static int run(Scoring *s)
                          .micro_rows = session->micro_rows};
     if (!score_stream(s)) return session_fail(session);
     if (s->refused && !o->quiet)
-        fprintf(stderr, "aileron-rm: %lld lines could not be scored: see their \"error\"\n",
-                (long long)s->refused);
+        fprintf(
+            stderr,
+            "aileron-rm: %lld lines could not be scored: see their \"error\"; the first is line "
+            "%lld: %s\n",
+            (long long)s->refused, (long long)s->first_refused, s->first_reason);
     return s->refused ? STATUS_SOME_REFUSED : STATUS_DONE;
 }
 

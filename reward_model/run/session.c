@@ -23,6 +23,41 @@ enum {
 
 volatile int session_interrupted;
 
+int session_check_sources(const Session *session)
+{
+    const Options *o = &session->options;
+    bool database = o->database[0] || o->server_data[0];
+    if (!o->data.count && !database)
+        return session_misuse(session, "--data is missing (or --database with --project)");
+    if (o->data.count && (database || o->project[0] || o->snapshot[0]))
+        return session_misuse(session, "--data and --database are alternatives");
+    if (database && !o->project[0]) return session_misuse(session, "--project is missing");
+    Str source = str_from(o->source);
+    if (o->source[0] && !str_is(source, "explicit") && !str_is(source, "implicit") &&
+        !str_is(source, "all"))
+        return session_misuse(session, "--source is explicit, implicit or all, not \"%s\"",
+                              o->source);
+    if (o->source[0] && o->snapshot[0])
+        return session_misuse(session, "--source and --snapshot are alternatives: a snapshot says "
+                                       "itself what is in it");
+    return STATUS_DONE;
+}
+
+/* Names that can be told to be wrong before anything is opened. */
+static int check_names(const Session *session)
+{
+    const Options *o = &session->options;
+    ChatTemplate unused;
+    if (o->template_name[0] && !template_find(str_from(o->template_name), &unused))
+        return session_misuse(session,
+                              "--template: there is no template \"%s\"; one of " TEMPLATE_NAMES,
+                              o->template_name);
+    Str device = str_from(o->device);
+    if (!str_is(device, "auto") && !str_is(device, "cuda") && !str_starts(device, "cpu"))
+        return session_misuse(session, "--device is auto, cpu or cuda, not \"%s\"", o->device);
+    return STATUS_DONE;
+}
+
 bool session_begin(Session *session, int command, const char *usage, int argc, char **argv,
                    int *status)
 {
@@ -36,9 +71,10 @@ bool session_begin(Session *session, int command, const char *usage, int argc, c
     }
     *status = STATUS_FAILED;
     if (!crypto_init()) return false;
-    if (options_read(&session->options, command, argc, argv, &session->arena, &session->err))
-        return true;
-    *status = session_misuse(session, "%s", session->err.detail);
+    bool good =
+        options_read(&session->options, command, argc, argv, &session->arena, &session->err);
+    *status = good ? check_names(session) : session_misuse(session, "%s", session->err.detail);
+    if (*status == STATUS_DONE) return true;
     arena_release(&session->arena);
     return false;
 }
@@ -92,20 +128,19 @@ static bool open_device(Session *session)
  */
 static bool choose_template(Session *session)
 {
-    static const char known[] = "raw, human, chatml, smollm2, qwen2, qwen2.5, qwen3, llama3";
     const char *name = session->options.template_name;
     Hub *hub = &session->hub;
     EncodeRules *rules = &session->tokens;
     rules->chat = hub->has_template ? hub->chat : TEMPLATE_HUMAN;
-    if (name[0] && !template_find(str_from(name), &rules->chat))
-        return err_set(&session->err, &session->arena, ERR_invalid, NULL,
-                       "--template: there is no template \"%s\"; one of %s", name, known);
+    bool found = !name[0] || template_find(str_from(name), &rules->chat);
+    assert(found); /* check_names */
     if (!name[0] && hub->unknown_template)
         return err_set(&session->err, &session->arena, ERR_invalid, NULL,
                        "%s has a chat template that is not recognised, and none is guessed; say "
-                       "which one to use instead with --template, one of %s (llama3 for Llama 3.1 "
+                       "which one to use instead with --template, one of " TEMPLATE_NAMES
+                       " (llama3 for Llama 3.1 "
                        "and 3.2, whose own write dates)",
-                       hub->directory, known);
+                       hub->directory);
     return true;
 }
 

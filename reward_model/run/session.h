@@ -45,6 +45,8 @@ int session_end(Session *session, int status); /* gives everything back; returns
 int session_fail(const Session *session);
 /* Prints what was wrong and the usage; returns STATUS_USAGE. */
 int session_misuse(const Session *session, const char *format, ...) PRINTF_LIKE(2, 3);
+/* Do the options name rows, in files or a database? STATUS_DONE, or what session_misuse returns. */
+int session_check_sources(const Session *session);
 
 /* Opens device and directory (NULL: the tiny decoder), and sets the rules for texts. */
 MUST_CHECK bool session_open_hub(Session *session, const char *directory);

@@ -1,29 +1,15 @@
 /* train.c - `aileron-rm train`: options, data, model, the loop. See train.h for the parts. */
 #include <errno.h>
-#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "commands.h"
 #include "train.h"
 
-enum { SCRATCH_MAX = 1 << 28, PATH_BYTES = PATH_MAX };
+enum { SCRATCH_MAX = 1 << 28 };
 
 /* ---- options ---- */
-
-static int check_sources(Session *s)
-{
-    const Options *o = &s->options;
-    bool database = o->database[0] || o->server_data[0];
-    if (!o->data.count && !database)
-        return session_misuse(s, "--data is missing (or --database with --project)");
-    if (o->data.count && (database || o->project[0] || o->snapshot[0]))
-        return session_misuse(s, "--data and --database are alternatives");
-    if (database && !o->project[0]) return session_misuse(s, "--project is missing");
-    return STATUS_DONE;
-}
 
 /* "0.1" or "estimate" */
 static bool read_noise(const char *text, PackRules *rules, double *noise)
@@ -50,6 +36,8 @@ static int check_options(Training *training)
         return session_misuse(s, "--resume and --overwrite are alternatives");
     if (o->allow_train_rows && o->skip_train_rows)
         return session_misuse(s, "--allow-train-rows and --skip-train-rows are alternatives");
+    if (o->eval.count && o->eval_share < 1)
+        return session_misuse(s, "--eval-share is of the validation split, which --eval replaces");
     if (!read_noise(o->noise, &training->rules, &noise))
         return session_misuse(s, "--noise is a share from 0 to below 1, or estimate, not \"%s\"",
                               o->noise);
@@ -66,65 +54,7 @@ static int check_options(Training *training)
     rules->seed = (uint64_t)o->seed;
     rules->share = o->share;
     loss_parameters_init(&training->losses, &rules->loss, noise);
-    return check_sources(s);
-}
-
-/* ---- the directory ---- */
-
-static const char *out_file(Session *s, const char *name)
-{
-    Str path = arena_printf(&s->arena, "%s/%s", s->options.out, name);
-    return path.ptr ? path.ptr : "";
-}
-
-static bool make_directories(Session *s)
-{
-    char part[PATH_BYTES];
-    const char *out = s->options.out;
-    if (strlen(out) >= sizeof part)
-        return err_set(&s->err, &s->arena, ERR_invalid, NULL, "--out: the path is too long");
-    memcpy(part, out, strlen(out) + 1);
-    for (char *slash = part + 1; (slash = strchr(slash, '/')); slash++) {
-        *slash = '\0';
-        (void)mkdir(part, 0777);
-        *slash = '/';
-    }
-    if ((mkdir(part, 0777) == 0 || errno == EEXIST) && access(out, W_OK | X_OK) == 0) return true;
-    return err_set(&s->err, &s->arena, ERR_unavailable, NULL, "cannot write in --out %s: %s", out,
-                   strerror(errno));
-}
-
-/* What stands in --out already: nothing, a run to go on with, or something to leave alone.
- * *finished: there is nothing to do. */
-static bool look_at_directory(Training *training, bool *finished)
-{
-    Session *s = &training->session;
-    const Options *o = &s->options;
-    bool checkpoint = access(out_file(s, TRAIN_CHECKPOINTS "/current"), F_OK) == 0;
-    bool model = access(out_file(s, "config.json"), F_OK) == 0;
-    bool report = access(out_file(s, TRAIN_REPORT), F_OK) == 0;
-    char base[PATH_BYTES], out[PATH_BYTES];
-    if (o->base[0] && realpath(o->base, base) && realpath(o->out, out) && strcmp(base, out) == 0)
-        return err_set(&s->err, &s->arena, ERR_conflict, NULL,
-                       "--out is the directory of --base: it would be overwritten");
-    *finished = o->resume && report && !checkpoint;
-    if (*finished) return true;
-    if (o->overwrite) {
-        checkpoint_remove_all(training);
-        unlink(out_file(s, TRAIN_REPORT));
-        unlink(out_file(s, "config.json")); /* no longer a model, until the new one is whole */
-        return true;
-    }
-    if (o->resume) return checkpoint_find(training, &training->resumed);
-    if (checkpoint)
-        return err_set(&s->err, &s->arena, ERR_conflict, NULL,
-                       "--out %s holds a run that has not ended: --resume goes on with it, "
-                       "--overwrite begins anew",
-                       o->out);
-    return !model || err_set(&s->err, &s->arena, ERR_conflict, NULL,
-                             "--out %s holds a model already; name another directory, or give "
-                             "--overwrite",
-                             o->out);
+    return session_check_sources(s);
 }
 
 /* ---- the model ---- */
@@ -183,21 +113,36 @@ static bool open_features(Training *training)
 
 /* ---- the loop ---- */
 
+/* False, with an error that says how to go on. */
+static bool nothing_to_train_on(Training *training)
+{
+    Session *s = &training->session;
+    const DatasetCounts *c = &training->dataset.counts;
+    if (c->lines == 0 && s->options.project[0])
+        return err_set(
+            &s->err, &s->arena, ERR_invalid, NULL,
+            "there is nothing to train on: nothing has been judged in the project \"%s\" "
+            "yet; judge some, or `aileron import --project %s FILE` brings judgments",
+            s->options.project, s->options.project);
+    int64_t elsewhere = c->left_alone + c->held_out;
+    return err_set(&s->err, &s->arena, ERR_invalid, NULL,
+                   "there is nothing to train on: of %lld rows %lld are refused, %lld have no "
+                   "judgment that counts, %lld no text, and %lld are in other splits%s",
+                   (long long)c->lines, (long long)c->refused, (long long)c->unsaid,
+                   (long long)c->without_text, (long long)elsewhere,
+                   elsewhere ? " (--split all trains on those, too)" : "");
+}
+
 static bool plan(Training *training)
 {
     Session *s = &training->session;
     const Options *o = &s->options;
     int64_t elements = store_elements(training->dataset.train);
-    if (elements == 0)
+    if (elements == 0) return nothing_to_train_on(training);
+    if (o->early_stop && store_elements(training->dataset.heldout) == 0)
         return err_set(&s->err, &s->arena, ERR_invalid, NULL,
-                       "there is nothing to train on: of %lld rows %lld are refused, %lld have no "
-                       "judgment that counts, %lld no text, and %lld are in other splits",
-                       (long long)training->dataset.counts.lines,
-                       (long long)training->dataset.counts.refused,
-                       (long long)training->dataset.counts.unsaid,
-                       (long long)training->dataset.counts.without_text,
-                       (long long)(training->dataset.counts.left_alone +
-                                   training->dataset.counts.held_out));
+                       "--early-stop needs rows that are held out, and there are none: --eval FILE "
+                       "names some");
     training->elements_a_step = o->batch * o->accumulate;
     training->steps_an_epoch =
         (elements + training->elements_a_step - 1) / training->elements_a_step;
@@ -214,6 +159,9 @@ static bool after_step(Training *training, const StepReport *report)
     bool evaluated = train_evaluation_due(training);
     train_show(training, report);
     if (evaluated && !train_evaluate(training, &heldout)) return false;
+    if (evaluated && heldout.pairs > 0 && train_writes(training))
+        meter_heldout(&training->meter, training->state.step, heldout.log_loss, heldout.accuracy,
+                      training->state.best_step == training->state.step);
     if (!train_write_line(training, report, evaluated ? &heldout : NULL)) return false;
     bool due = o->checkpoint_every && training->state.step % o->checkpoint_every == 0;
     bool ok = !(evaluated || due) || !train_writes(training) || checkpoint_save(training);
@@ -299,9 +247,10 @@ static bool open_log(Training *training)
 {
     Session *s = &training->session;
     if (!train_writes(training)) return true;
-    training->log = fopen(out_file(s, TRAIN_LOG), training->resumed ? "ae" : "we");
-    return training->log || err_set(&s->err, &s->arena, ERR_unavailable, NULL,
-                                    "cannot write %s: %s", out_file(s, TRAIN_LOG), strerror(errno));
+    training->log = fopen(train_out_file(training, TRAIN_LOG), training->resumed ? "ae" : "we");
+    return training->log ||
+           err_set(&s->err, &s->arena, ERR_unavailable, NULL, "cannot write %s: %s",
+                   train_out_file(training, TRAIN_LOG), strerror(errno));
 }
 
 static bool prepare(Training *training)
@@ -328,15 +277,21 @@ static int run(Training *training)
     Session *s = &training->session;
     bool finished = false;
     session_catch_signals();
-    if (!train_join(training) || !make_directories(s)) return session_fail(s);
-    bool looked = !train_writes(training) || look_at_directory(training, &finished);
+    if (!train_join(training) || !train_make_out(training)) return session_fail(s);
+    bool looked = !train_writes(training) || train_look_at_out(training, &finished);
     if (!train_share_start(training, looked, &finished)) return session_fail(s);
     if (finished && train_writes(training))
         fprintf(stderr, "the run in %s is finished: there is nothing to go on with\n",
                 s->options.out);
     if (finished) return STATUS_DONE;
-    if (!prepare(training) || !run_steps(training) || !train_finish(training))
-        return session_fail(s);
+    if (!prepare(training)) return session_fail(s);
+    bool ran = run_steps(training);
+    if (!ran || !train_finish(training)) {
+        (void)session_fail(s);
+        bool told = !ran && session_interrupted; /* interrupted() has */
+        if (!told && train_writes(training)) train_say_what_is_kept(training);
+        return STATUS_FAILED;
+    }
     int64_t refused = training->dataset.counts.refused + training->dataset.eval_counts.refused;
     return refused ? STATUS_SOME_REFUSED : STATUS_DONE;
 }
@@ -352,6 +307,8 @@ int train_command(int argc, char **argv)
     if (session_begin(s, FOR_TRAIN, usage, argc, argv, &status)) {
         arena_init(&training->scratch, SCRATCH_MAX);
         training->state.best_loss = (double)INFINITY;
+        training->state.last_accuracy = (double)NAN;
+        training->out_lock = -1;
         status = check_options(training);
         if (status == STATUS_DONE) status = run(training);
         if (training->log) fclose(training->log);
@@ -361,6 +318,7 @@ int train_command(int argc, char **argv)
         features_close(training->features);
         dataset_close(&training->dataset);
         arena_release(&training->scratch);
+        if (training->out_lock >= 0) close(training->out_lock);
         status = session_end(s, status);
     }
     free(training);

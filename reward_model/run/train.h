@@ -27,7 +27,8 @@ typedef struct TrainState { /* plain numbers: written to and read from a checkpo
     double seconds;
     double best_loss; /* held-out log-loss; INFINITY: none yet */
     int64_t best_step, evaluations_without_better, evaluations;
-    double last_loss, last_accuracy; /* moving averages, for the progress line */
+    double last_loss, last_accuracy; /* moving averages, for the progress line; not finite: no pair
+                                        yet */
     bool stopped_early;
 } TrainState;
 
@@ -54,6 +55,7 @@ typedef struct Training {
     int32_t recompute;
     int32_t sharing; /* processes that share this one's memory; 1: none */
     FILE *log;
+    int out_lock; /* descriptor of --out, -1: none */
     Meter meter;
     bool resumed;
     int64_t resumed_from;
@@ -63,7 +65,8 @@ typedef struct Training {
 /* ---- train_step.c ---- */
 typedef enum StepResult { STEP_DONE, STEP_INTERRUPTED, STEP_FAILED } StepResult;
 typedef struct StepReport {
-    double loss, accuracy, norm, learning_rate, seconds;
+    double loss, norm, learning_rate, seconds;
+    double accuracy; /* NAN: no pair of which one is better */
     double wait_s, reduce_s; /* of the seconds: for the next batch, for other processes */
     int64_t pairs, tokens, computed_tokens;
 } StepReport;
@@ -75,6 +78,15 @@ double train_rate(const Training *training, int64_t step);
  * backward pass) or from cached features. */
 typedef enum StoreName { STORE_TRAIN, STORE_HELDOUT } StoreName;
 MUST_CHECK bool train_scores(Training *training, Pack *pack, StoreName store, bool keep);
+
+/* ---- train_out.c ---- */
+const char *train_out_file(Training *training, const char *name); /* its path in --out */
+MUST_CHECK bool train_make_out(Training *training);
+/* What stands in --out already: nothing, a run to go on with (training->resumed), or something to
+ * leave alone; keeps other runs out of it. *finished: there is nothing to do. */
+MUST_CHECK bool train_look_at_out(Training *training, bool *finished);
+/* After a failure: from where --resume goes on, if from anywhere. */
+void train_say_what_is_kept(Training *training);
 
 /* ---- train_log.c ---- */
 MUST_CHECK bool train_write_line(Training *training, const StepReport *report,

@@ -205,12 +205,14 @@ static void put_speed(Buf *out, const Training *training)
     ModelUse use = model_use(training->session.model);
     buf_put_format(out,
                    ",\"speed\":{\"seconds\":%.3f,\"pairs\":%lld,\"tokens\":%lld,"
-                   "\"tokens_computed\":%lld,\"pairs_per_second\":%.3f,\"tokens_per_second\":%.1f,"
-                   "\"features_cached\":%s},\"memory\":{\"model_bytes_peak\":%zu,"
-                   "\"resident_bytes_peak\":%lld}",
+                   "\"tokens_computed\":%lld,\"pairs_per_second\":%.3f,\"tokens_per_second\":",
                    state->seconds, (long long)state->pairs, (long long)state->tokens,
-                   (long long)state->computed_tokens, (double)state->pairs / seconds,
-                   (double)state->tokens / seconds,
+                   (long long)state->computed_tokens, (double)state->pairs / seconds);
+    /* heads on cached features compute no tokens */
+    json_put_real(out, training->features ? (double)NAN : (double)state->tokens / seconds);
+    buf_put_format(out,
+                   ",\"features_cached\":%s},\"memory\":{\"model_bytes_peak\":%zu,"
+                   "\"resident_bytes_peak\":%lld}",
                    training->features && features_were_cached(training->features) ? "true"
                                                                                   : "false",
                    use.bytes_peak, (long long)usage.ru_maxrss * 1024);
@@ -269,8 +271,8 @@ static void print_result(const Training *training, const Finish *finish)
     const Session *s = &training->session;
     const QualityResult *held = &finish->heldout;
     if (s->options.json) return;
-    printf("%lld steps, training accuracy %.3f", (long long)training->state.step,
-           finish->train.accuracy);
+    printf("%lld steps", (long long)training->state.step);
+    if (finish->train.pairs) printf(", training accuracy %.3f", finish->train.accuracy);
     if (finish->has_heldout && held->pairs)
         printf("; held out: accuracy %.3f (95 %%: %.3f to %.3f, %lld pairs), log-loss %.4f, "
                "length-only %.3f",

@@ -77,6 +77,9 @@ static bool take_step(Training *training, const StepSums *totals, StepReport *re
 {
     Session *s = &training->session;
     const Options *o = &s->options;
+    if (!isfinite(report->loss))
+        return err_set(&s->err, &training->scratch, ERR_invalid, NULL,
+                       "The loss is not a finite number; the step was not taken.");
     if (totals->weight <= 0)
         return err_set(&s->err, &training->scratch, ERR_internal, NULL,
                        "a step has nothing to learn from");
@@ -146,11 +149,24 @@ static bool run_all(Training *training, StepSums *sums, StepReport *report)
     quality_release(&metrics);
     if (!ok || !train_share_sums(training, sums)) return false;
     report->loss = sums->weight > 0 ? sums->loss / sums->weight : 0;
-    report->accuracy = sums->measured > 0 ? sums->right / sums->measured : 0;
+    report->accuracy = sums->measured > 0 ? sums->right / sums->measured : (double)NAN;
     report->pairs = (int64_t)sums->pairs;
     report->tokens = (int64_t)sums->tokens;
     report->computed_tokens = (int64_t)sums->computed_tokens;
     return true;
+}
+
+/* What the model refuses in a step is numbers that are not finite: nothing better would follow. */
+static StepResult failed(Training *training, const StepReport *report)
+{
+    Session *s = &training->session;
+    if (s->err.code != ERR_invalid) return STEP_FAILED;
+    Str why = arena_copy(&s->arena, str_from(s->err.detail));
+    err_set(&s->err, &s->arena, ERR_invalid, NULL,
+            "step %lld diverged: " STR_FMT " A smaller --lr (it is %g), a longer --warmup or a "
+            "smaller --clip may help.",
+            (long long)training->state.step + 1, STR_ARG(why), report->learning_rate);
+    return STEP_FAILED;
 }
 
 StepResult train_step(Training *training, StepReport *report)
@@ -161,9 +177,9 @@ StepResult train_step(Training *training, StepReport *report)
     *report = (StepReport){.learning_rate = train_rate(training, training->state.step)};
     if (!train_share_interrupted(training, &stop)) return STEP_FAILED;
     if (stop) return STEP_INTERRUPTED;
-    if (!run_all(training, &sums, report)) return STEP_FAILED;
+    if (!run_all(training, &sums, report)) return failed(training, report);
     if (session_interrupted && !training->parallel) return STEP_INTERRUPTED;
-    if (!take_step(training, &sums, report)) return STEP_FAILED;
+    if (!take_step(training, &sums, report)) return failed(training, report);
     report->seconds = (double)(clock_monotonic_us() - begun_us) / 1e6;
     training->state.step++;
     training->state.pairs += report->pairs;

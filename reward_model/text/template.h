@@ -22,7 +22,9 @@ typedef struct ChatMessage {
     Str role, content; /* role: system, user, assistant; tool only with raw, qwen2.5 and qwen3 */
 } ChatMessage;
 
-/* By name: "raw", "human", "chatml", "smollm2", "qwen2", "qwen2.5", "qwen3", "llama3". */
+#define TEMPLATE_NAMES "raw, human, chatml, smollm2, qwen2, qwen2.5, qwen3, llama3"
+
+/* By one of TEMPLATE_NAMES. */
 MUST_CHECK bool template_find(Str name, ChatTemplate *out);
 const char *template_name(ChatTemplate chat);
 /* The template of a tokenizer_config.json / chat_template.jinja source that is known byte for byte

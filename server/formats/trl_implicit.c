@@ -4,6 +4,7 @@
  *
  * The prompt is what both sides begin with: of lists the common messages; of texts the common
  * prefix, cut back to a space (which then belongs to the answers), so that no word is divided.
+ * Texts beside a member that looks like their prompt are refused.
  * Putting the pieces together again gives the same texts. */
 #include "messages.h"
 
@@ -31,8 +32,28 @@ static size_t common_words(Str a, Str b)
     return same;
 }
 
+/* Where published sets keep the question beside texts that are only its answers. Such a row read
+ * as this shape would lose its prompt without a word. */
+static const char *const prompt_names[] = {"question", "instruction", "input", "query",
+                                           "context",  "history",     "post"};
+
+static bool prompt_is_elsewhere(RowReader *reader, Err *err)
+{
+    for (size_t i = 0; i < LEN(prompt_names); i++) {
+        const char *name = prompt_names[i];
+        if (json_string_length(json_object_get(reader->json, name)) == 0)
+            continue;
+        err_set(err, &reader->arena, ERR_invalid, json_pointer(&reader->arena, "", name),
+                "looks like the prompt of chosen and rejected: the member must be called prompt");
+        return true;
+    }
+    return false;
+}
+
 static bool texts_read(RowReader *reader, Row *row, Str chosen, Str rejected, Err *err)
 {
+    if (prompt_is_elsewhere(reader, err))
+        return false;
     size_t shared = common_words(chosen, rejected);
     json_put_text(&reader->scratch, (Str){chosen.ptr, shared});
     return row_take_scratch(reader, &row->prompt, err) &&

@@ -135,6 +135,13 @@ START_TEST(prompts_are_known_again_in_any_shape)
                                "{\"model\":\"n\"}]}"),
                            &a, &err));
     ck_assert(a.without_text && a.bucket == b.bucket);
+    const Str spaced = STR("{\"prompt\":\"\\n a  b\\n\",\"completion\":\"c\",\"label\":true}"),
+              plain = STR("{\"prompt\":\"a b\",\"completion\":\"c\",\"label\":true}"),
+              joined = STR("{\"prompt\":\"ab\",\"completion\":\"c\",\"label\":true}");
+    ck_assert(example_read(&reader, spaced, &a, &err) && example_read(&reader, plain, &b, &err));
+    ck_assert_uint_eq(a.prompt_hash, b.prompt_hash);
+    ck_assert(example_read(&reader, joined, &b, &err));
+    ck_assert_uint_ne(a.prompt_hash, b.prompt_hash);
     ck_assert(!example_read(&reader, STR("{\"prompt\":1}"), &a, &err));
     ck_assert(!example_read(&reader, STR("nonsense"), &a, &err));
     ck_assert(example_read(&reader, STR("{" TWO "}"), &a, &err));
@@ -449,6 +456,36 @@ START_TEST(a_temperature_undoes_a_scale)
     quality_release(&quality);
     quality_result(&quality, quality_temperature(&quality), &result);
     ck_assert_int_eq(result.pairs, 0);
+    ck_assert(isnan(result.accuracy) && isnan(result.log_loss) && isnan(result.lower));
+}
+END_TEST
+
+START_TEST(rows_that_list_the_better_first_tell_no_majority)
+{
+    Quality quality;
+    QualityResult result;
+    quality_init(&quality);
+    for (int i = 0; i < 9; i++)
+        quality_add_pair(&quality, &(PairScore){.listed = 1, .group = (uint64_t)i});
+    quality_result(&quality, 1, &result);
+    ck_assert_double_eq(result.majority_accuracy, 0.5);
+    quality_add_pair(&quality, &(PairScore){.listed = -1, .group = 9});
+    quality_result(&quality, 1, &result);
+    ck_assert_double_eq(result.majority_accuracy, 0.9);
+    quality_release(&quality);
+}
+END_TEST
+
+START_TEST(pairs_that_are_all_right_tell_no_temperature)
+{
+    Quality quality;
+    quality_init(&quality);
+    for (int i = 1; i < 10; i++)
+        quality_add_pair(&quality, &(PairScore){.difference = i, .group = (uint64_t)i});
+    ck_assert_double_eq(quality_temperature(&quality), 1);
+    quality_add_pair(&quality, &(PairScore){.difference = -3, .group = 10});
+    ck_assert_double_ne(quality_temperature(&quality), 1);
+    quality_release(&quality);
 }
 END_TEST
 
@@ -456,4 +493,6 @@ UNIT_MAIN("data", lines_of_every_shape_say_what_they_say, prompts_are_known_agai
           label_kinds_beyond_the_limit_are_other, rows_of_a_prompt_are_one_element,
           an_order_is_one_to_one_and_of_its_seed,
           sets_come_back_from_their_files_and_damage_is_seen, files_are_cut_into_their_lines,
-          opinions_weigh_what_the_rules_say, bootstraps_draw_groups, a_temperature_undoes_a_scale)
+          opinions_weigh_what_the_rules_say, bootstraps_draw_groups, a_temperature_undoes_a_scale,
+          pairs_that_are_all_right_tell_no_temperature,
+          rows_that_list_the_better_first_tell_no_majority)

@@ -301,6 +301,7 @@ def test_head_mode_reuses_cached_features(data, tmp_path):
               "--epochs", "20"]
     rm.run(*common)
     assert rm.report(out)["speed"]["features_cached"] is False
+    assert rm.report(out)["speed"]["tokens_per_second"] is None  # none were computed
     first = weights(out)
     rm.run(*common, "--overwrite")
     assert rm.report(out)["speed"]["features_cached"] is True and weights(out) == first

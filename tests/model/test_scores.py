@@ -128,6 +128,9 @@ def check_slices(got, found, scored):
         mine = [d for d, *_, annotator, _ in found if annotator == name]
         assert value["pairs"] == len(mine)
         assert value["accuracy"] == pytest.approx(sum(d > 0 for d in mine) / len(mine))
+    everything = slices["source"]["import"]  # so its interval is that of all pairs
+    assert [everything[k] for k in ("groups", "lower", "upper")] == pytest.approx(
+        [got[k] for k in ("groups", "lower", "upper")])
     assert {k: v["pairs"] for k, v in slices["strength"].items()} == {"1": 20, "2": 20, "3": 20}
     assert {k: v["pairs"] for k, v in slices["tag"].items()} == {"even": 30, "odd": 30}
     assert slices["source"]["import"]["pairs"] == len(found)
@@ -193,6 +196,8 @@ def test_lines_that_cannot_be_scored_say_why(model):
     for row, line in zip(got[1:7], range(2, 8)):
         assert row["error"] and row["line"] == line and "scores" not in row
     assert got[3]["pointer"] == "/prompt" and got[4]["pointer"] == "/completions/0"
+    done = rm.run("score", "--model", model, *rm.SCORING, input="\n".join(lines), status=3)
+    assert "6 lines" in done.stderr and "line 2:" in done.stderr
     long = {"prompt": "a", "completions": ["yes " * 700]}
     assert "1024" in rm.score(model, [long], status=3)[0]["error"]
 
