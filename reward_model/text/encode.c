@@ -120,9 +120,11 @@ static bool fit(Encoding *e, const Str *answers, size_t count, TokenIds *ids, in
         size_t prompt;
         if (!count_prompt(e, answers[i], &ids[i], &prompt)) return false;
         if (excess + keep > prompt)
-            return err_set(e->err, e->arena, ERR_too_large, NULL,
-                           "%zu tokens must go to leave %zu, but the prompt of answer %zu has %zu",
-                           excess, most, i + 1, prompt > keep ? prompt - keep : 0);
+            return err_set(
+                e->err, e->arena, ERR_too_large, NULL,
+                "an answer is too long: %zu tokens of the prompt must go to leave %zu in "
+                "all, but the prompt of answer %zu has only %zu",
+                excess, most, i + 1, prompt > keep ? prompt - keep : 0);
     }
     for (size_t i = 0; i < count; i++) drop_tokens(&ids[i], keep, excess);
     *cut = (int32_t)excess;
