@@ -392,19 +392,29 @@ def test_a_second_sigterm_does_not_wait(model):
         assert large.exception() is not None
 
 
+def overflowing(model, letter):
+    """Damages a model so that what contains the letter, and nothing else, overflows: the first unit of the
+    embeddings is the letter's alone, and its part of the first layer's values is as large as floats are."""
+    path = model / "model.safetensors"
+    data = bytearray(path.read_bytes())
+    length = struct.unpack("<Q", data[:8])[0]
+    token = json.loads((model / "tokenizer.json").read_text("utf-8"))["model"]["vocab"][letter]
+    for name, first in (("model.embed_tokens.weight", lambda row: float(row == token)),
+                        ("model.layers.0.self_attn.v_proj.weight", lambda row: 3e38)):
+        tensor = json.loads(data[8:8 + length])[name]
+        rows, width = tensor["shape"]
+        assert tensor["dtype"] == "F32"
+        for row in range(rows):
+            struct.pack_into("<f", data, 8 + length + tensor["data_offsets"][0] + 4 * width * row,
+                             first(row))
+    path.write_bytes(data)
+
+
 def test_a_score_that_is_no_number_fails_alone(model, tmp_path):
-    """The embedding of one letter is damaged: who asks about it hears so, everybody else is served."""
+    """Who asks about what the model cannot score hears so, everybody else is served."""
     broken = tmp_path / "broken"
     shutil.copytree(model, broken)
-    letter = json.loads((model / "tokenizer.json").read_text("utf-8"))["model"]["vocab"]["Q"]
-    data = bytearray((broken / "model.safetensors").read_bytes())
-    length = struct.unpack("<Q", data[:8])[0]
-    tensor = json.loads(data[8:8 + length])["model.embed_tokens.weight"]
-    width = tensor["shape"][1]
-    assert tensor["dtype"] == "F32"
-    begin = 8 + length + tensor["data_offsets"][0] + 4 * width * letter
-    data[begin:begin + 4 * width] = b"\x00\x00\xc0\x7f" * width
-    (broken / "model.safetensors").write_bytes(data)
+    overflowing(broken, "Q")
     with Service(broken, "--batch-rows", "100000") as running, \
             concurrent.futures.ThreadPoolExecutor(12) as pool:
         large = busy(running, 1, pool)

@@ -172,7 +172,7 @@ START_TEST(the_prompt_gives_way_and_the_answer_never)
     rules.max_length = 4;
     ck_assert(!encode(&rules, "x", "xyz"));
     ck_assert_int_eq(err.code, ERR_too_large);
-    ck_assert_ptr_nonnull(strstr(err.detail, "the prompt of answer"));
+    ck_assert_ptr_nonnull(strstr(err.detail, "without anything of its prompt"));
     rules.max_length = 9;
     rules.refuse_overlong = true;
     ck_assert(!encode(&rules, "xyz", NULL));
