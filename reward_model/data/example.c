@@ -127,10 +127,9 @@ static bool prompt_read(ExampleReader *reader, Example *out, Err *err)
     ChatMessage *messages = arena_alloc(arena, (count + 1) * sizeof *messages);
     if (!messages) return err_set(err, arena, ERR_too_large, "", "the row needs too much memory");
     for (size_t i = 0; i < count; i++) {
-        const json_t *message = list ? json_array_get(reader->prompt, i) : NULL;
-        Str content = json_str(list ? json_object_get(message, "content") : reader->prompt);
-        messages[i] = (ChatMessage){list ? json_str(json_object_get(message, "role")) : STR("user"),
-                                    content.ptr ? content : STR("")};
+        messages[i] = list
+                          ? chat_message_read(json_array_get(reader->prompt, i))
+                          : (ChatMessage){.role = STR("user"), .content = json_str(reader->prompt)};
     }
     out->messages = messages;
     out->message_count = count;

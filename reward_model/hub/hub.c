@@ -117,10 +117,11 @@ static Str config_template(const json_t *value)
     return json_str(value);
 }
 
+/* jinja without a text: there is something, but no template. */
 static void take_template(Hub *hub, Str jinja)
 {
-    if (hub->has_template || jinja.ptr == NULL) return; /* an export's own word comes first */
-    hub->has_template = template_recognise(jinja, &hub->chat);
+    if (hub->has_template) return; /* an export's own word comes first */
+    hub->has_template = jinja.ptr != NULL && template_recognise(jinja, &hub->chat);
     hub->unknown_template = !hub->has_template;
 }
 
@@ -150,10 +151,11 @@ static bool read_tokenizer_config(const Opening *o)
         take_token(hub, json_object_get(root, "bos_token"), &hub->config.bos_id);
         take_token(hub, json_object_get(root, "eos_token"), &hub->config.eos_id);
     }
+    const json_t *value = json_object_get(root, "chat_template");
     if (hub->files->has[SIDE_TEMPLATE]) {
         take_template(hub, buf_str(&hub->files->sides[SIDE_TEMPLATE]));
-    } else {
-        take_template(hub, config_template(json_object_get(root, "chat_template")));
+    } else if (value != NULL && !json_is_null(value)) {
+        take_template(hub, config_template(value));
     }
     json_decref(root);
     return true;

@@ -58,10 +58,8 @@ static bool read_prompt(Scoring *s, const json_t *prompt, const ChatMessage **me
     ChatMessage *all = arena_alloc(&s->batch, *count * sizeof *all);
     if (!all) return too_much(s, err);
     for (size_t i = 0; i < *count; i++) {
-        const json_t *message = list ? json_array_get(prompt, i) : NULL;
-        Str content = json_str(list ? json_object_get(message, "content") : prompt);
-        all[i] = (ChatMessage){list ? json_str(json_object_get(message, "role")) : STR("user"),
-                               content.ptr ? content : STR("")};
+        all[i] = list ? chat_message_read(json_array_get(prompt, i))
+                      : (ChatMessage){.role = STR("user"), .content = json_str(prompt)};
     }
     *messages = all;
     return true;

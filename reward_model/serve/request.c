@@ -102,7 +102,7 @@ static bool add_ask(const Decoding *d, Ask ask, size_t *expanded)
 static const ChatMessage *user_turn(const Decoding *d, Str text)
 {
     ChatMessage *message = arena_alloc(d->arena, sizeof *message);
-    if (message) *message = (ChatMessage){STR("user"), text};
+    if (message) *message = (ChatMessage){.role = STR("user"), .content = text};
     return message;
 }
 
@@ -114,10 +114,7 @@ static bool read_messages(const Decoding *d, const char *pointer, ChatMessage **
     *out = arena_alloc(d->arena, *count * sizeof **out);
     if (!*out) return no_room(d);
     for (size_t i = 0; i < *count; i++) {
-        const json_t *message = json_array_get(list, i);
-        Str content = json_str(json_object_get(message, "content"));
-        (*out)[i] = (ChatMessage){json_str(json_object_get(message, "role")),
-                                  content.ptr ? content : STR("")};
+        (*out)[i] = chat_message_read(json_array_get(list, i));
     }
     return true;
 }
@@ -224,6 +221,10 @@ static bool read_input(const Decoding *d)
     if (!str_is(last->role, "assistant"))
         return err_set(d->err, d->arena, ERR_invalid, "/messages",
                        "must end with a message of the assistant: it is what is scored");
+    if (last->calls)
+        return err_set(d->err, d->arena, ERR_invalid, "/messages",
+                       "the tool_calls of the last message are not scored: put them as text into "
+                       "its content");
     return ask_one(d, (Ask){.messages = messages,
                             .message_count = count - 1,
                             .answers = &last->content,

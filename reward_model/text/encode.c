@@ -32,7 +32,7 @@ int32_t encode_eos(ChatTemplate chat, int32_t eos_id, int32_t pad_id)
 
 static bool render(Encoding *e, Str answer)
 {
-    e->messages[e->message_count] = (ChatMessage){STR("assistant"), answer};
+    e->messages[e->message_count] = (ChatMessage){.role = STR("assistant"), .content = answer};
     buf_clear(&e->text);
     return template_render(e->rules->chat, e->messages, e->message_count + 1, &e->text, e->arena,
                            e->err);

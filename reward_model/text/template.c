@@ -33,6 +33,14 @@ const char *template_name(ChatTemplate chat)
     return names[chat];
 }
 
+ChatMessage chat_message_read(const json_t *message)
+{
+    Str content = json_str(json_object_get(message, "content"));
+    return (ChatMessage){json_str(json_object_get(message, "role")),
+                         content.ptr != NULL ? content : STR(""),
+                         json_array_size(json_object_get(message, "tool_calls")) > 0};
+}
+
 typedef struct Rendering {
     ChatTemplate chat;
     const ChatMessage *messages;
@@ -51,12 +59,24 @@ static bool has_tools(ChatTemplate chat)
     return chat == TEMPLATE_RAW || chat == TEMPLATE_QWEN25 || chat == TEMPLATE_QWEN3;
 }
 
+/* Those whose published sources write tool_calls, or stand for one that does. */
+static bool writes_calls(ChatTemplate chat)
+{
+    return chat == TEMPLATE_CHATML || chat == TEMPLATE_QWEN2 || chat == TEMPLATE_QWEN25 ||
+           chat == TEMPLATE_QWEN3;
+}
+
 static bool check_roles(const Rendering *r, Arena *arena, Err *err)
 {
     if (r->count == 0)
         return err_set(err, arena, ERR_invalid, NULL, "the conversation has no messages");
     for (size_t i = 0; i < r->count; i++) {
         const ChatMessage *m = &r->messages[i];
+        if (m->calls && writes_calls(r->chat))
+            return err_set(err, arena, ERR_invalid, NULL,
+                           "the tool_calls of message %zu would be text in the template %s, which "
+                           "is not supported: put that text into its content",
+                           i + 1, names[r->chat]);
         if (role_is(m, "system") || role_is(m, "user") || role_is(m, "assistant")) continue;
         if (role_is(m, "tool") && has_tools(r->chat)) continue;
         return err_set(err, arena, ERR_invalid, NULL,

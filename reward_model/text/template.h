@@ -3,6 +3,7 @@
 #ifndef AILERON_RM_TEMPLATE_H
 #define AILERON_RM_TEMPLATE_H
 
+#include "../../server/base/json.h"
 #include "tokenizer.h"
 
 typedef enum ChatTemplate {
@@ -20,7 +21,10 @@ enum { TEMPLATE_COUNT = TEMPLATE_LLAMA3 + 1 };
 
 typedef struct ChatMessage {
     Str role, content; /* role: system, user, assistant; tool only with raw, qwen2.5 and qwen3 */
+    bool calls;        /* it has tool_calls; refused where the template would write them */
 } ChatMessage;
+/* One of a checked list of messages (messages_check); its texts are the JSON's. */
+ChatMessage chat_message_read(const json_t *message);
 
 #define TEMPLATE_NAMES "raw, human, chatml, smollm2, qwen2, qwen2.5, qwen3, llama3"
 

@@ -106,6 +106,18 @@ def test_reference_renderings():
         assert ours + prompt == row["rendered"]
 
 
+def test_tool_calls_are_refused_where_the_source_writes_them():
+    call = {"type": "function", "function": {"name": "f", "arguments": {"a": 1}}}
+    talk = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
+    calls = [talk[0], {**talk[1], "tool_calls": [call]}]
+    for name, source in published():
+        template = environment().from_string(source)
+        plain, written = (template.render(messages=one, add_generation_prompt=False,
+                                          bos_token="<|begin_of_text|>") for one in (talk, calls))
+        assert probe.render(name, [calls]) == [plain if plain == written and name in (
+            "smollm2", "llama3") else None], name
+
+
 def test_roles_without_a_place_are_refused():
     talk = [{"role": "tool", "content": "x"}]
     assert probe.render("llama3", [talk, [], [{"role": "user", "content": "x"}]])[:2] == [None, None]

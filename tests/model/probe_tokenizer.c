@@ -73,8 +73,7 @@ static bool render(Probe *p)
     buf_init(&text, MiB(64));
     json_array_foreach(list, i, item)
     {
-        messages[i] = (ChatMessage){json_str(json_object_get(item, "role")),
-                                    json_str(json_object_get(item, "content"))};
+        messages[i] = chat_message_read(item);
     }
     bool ok = template_render(p->chat, messages, json_array_size(list), &text, &p->arena, &p->err);
     Str rendered = text.len > 0 ? buf_str(&text) : STR("");

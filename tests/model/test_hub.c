@@ -495,6 +495,39 @@ START_TEST(what_is_no_model_directory_is_told_what_it_is)
 }
 END_TEST
 
+START_TEST(a_template_that_is_none_of_ours_is_not_guessed)
+{
+    static const struct {
+        const char *before, *behind; /* a known source */
+        bool known, unknown;
+    } cases[] = {
+        {"null, \"z\": ", "", false, false},
+        {"[{\"name\": \"z\", \"template\": \"x\"}, {\"name\": \"default\", \"template\": ", "}]",
+         true, false},
+        {"[{\"name\": \"tool_use\", \"template\": ", "}]", false, true},
+        {"{\"default\": ", "}", false, true},
+        {"7, \"z\": ", "", false, true},
+        {"\"\", \"z\": ", "", false, true},
+    };
+    begin();
+    model_free(put_source(&sources[4], 0));
+    for (size_t i = 0; i < LEN(cases); i++) {
+        Hub hub;
+        Buf text;
+        buf_init(&text, KiB(64));
+        buf_put_format(&text, "{\"chat_template\": %s", cases[i].before);
+        json_put_text(&text, str_from(template_source(TEMPLATE_QWEN3)));
+        buf_put_format(&text, "%s}", cases[i].behind);
+        put_file("source/tokenizer_config.json", buf_str(&text));
+        ck_assert_msg(hub_open(&hub, in_folder("source"), &arena, &err), "%s", err.detail);
+        ck_assert_msg(hub.has_template == cases[i].known, "%s", cases[i].before);
+        ck_assert_msg(hub.unknown_template == cases[i].unknown, "%s", cases[i].before);
+        hub_close(&hub);
+        buf_release(&text);
+    }
+}
+END_TEST
+
 START_TEST(a_pad_id_inside_breaks_a_rule_that_is_named)
 {
     static const struct {
@@ -551,6 +584,7 @@ int main(void)
                                   what_the_model_does_not_do_is_refused_by_name,
                                   tensors_missing_left_over_or_misshapen_are_named,
                                   what_is_no_model_directory_is_told_what_it_is,
+                                  a_template_that_is_none_of_ours_is_not_guessed,
                                   a_pad_id_inside_breaks_a_rule_that_is_named};
     const DeviceOptions options = {.threads = 1, .compute = DTYPE_F32};
     arena_init(&arena, MiB(16));

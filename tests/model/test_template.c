@@ -9,11 +9,11 @@ static Arena arena;
 static Err err;
 static Tokenizer *tokenizer;
 
-static const ChatMessage talk[] = {{STR("system"), STR("S")},
-                                   {STR("user"), STR(" u\n")},
-                                   {STR("assistant"), STR("<think>\nt\n</think>\n\na")},
-                                   {STR("user"), STR("v")},
-                                   {STR("assistant"), STR("b")}};
+static const ChatMessage talk[] = {{STR("system"), STR("S"), false},
+                                   {STR("user"), STR(" u\n"), false},
+                                   {STR("assistant"), STR("<think>\nt\n</think>\n\na"), false},
+                                   {STR("user"), STR("v"), false},
+                                   {STR("assistant"), STR("b"), false}};
 
 /* 256 bytes, <|endoftext|> 256, <|im_start|> 257, <|im_end|> 258; bos: a post-processor puts
  * <|endoftext|> first. */
@@ -91,7 +91,7 @@ START_TEST(each_template_renders_as_published)
     }
     ck_assert(!template_find(STR("alpaca"), &chat));
     ck_assert(!template_recognise(STR("{{ messages }}"), &found));
-    const ChatMessage bad = {STR("critic"), STR("x")};
+    const ChatMessage bad = {STR("critic"), STR("x"), false};
     ck_assert(!template_render(TEMPLATE_CHATML, &bad, 1, &out, &arena, &err));
     ck_assert_ptr_nonnull(strstr(err.detail, "no place for the role \"critic\" of message 1"));
     ck_assert(!template_render(TEMPLATE_RAW, &bad, 0, &out, &arena, &err));
@@ -101,7 +101,7 @@ END_TEST
 
 /* ---- token ids ---- */
 
-static const ChatMessage question = {STR("user"), STR("pqrs")};
+static const ChatMessage question = {STR("user"), STR("pqrs"), false};
 static TokenIds ids[3];
 static int32_t cut;
 
@@ -140,7 +140,7 @@ START_TEST(bos_comes_first_once_and_eos_last_once)
     ck_assert(encode(&rules, "x", NULL));
     ck_text(&ids[0], "<|endoftext|>pqrs\n\nx");
     const Str answer = STR("x");
-    const ChatMessage own = {STR("user"), STR("<|endoftext|>p")};
+    const ChatMessage own = {STR("user"), STR("<|endoftext|>p"), false};
     ck_assert(encode_answers(&rules, &own, 1, &answer, 1, ids, &cut, &arena, &err));
     ck_text(&ids[0], "<|endoftext|>p\n\nx");
     rules.chat = TEMPLATE_CHATML; /* writes all its special tokens itself */
@@ -195,7 +195,7 @@ START_TEST(letters_that_an_answer_shares_with_the_template_are_the_answers)
     ck_text(&ids[0], "x");
     ck_assert(encode(&rules, "", NULL)); /* an empty answer is scored by the prompt's end */
     ck_text(&ids[0], "\n");
-    const ChatMessage nothing = {STR("user"), STR("")};
+    const ChatMessage nothing = {STR("user"), STR(""), false};
     const Str answer = STR("");
     rules.chat = TEMPLATE_HUMAN;
     ck_assert(encode_answers(&rules, &nothing, 1, &answer, 1, ids, &cut, &arena, &err));
