@@ -69,9 +69,8 @@ Dtype ops_best_dtype(const Ops *ops)
 {
     if (!strcmp(ops->name, "cuda")) return DTYPE_BF16;
 #if defined __x86_64__ && defined HAVE_DNNL
-    /* Products in bf16 without the instructions for them are slower than in fp32. Processors with
-     * AMX have AVX512-BF16 too. */
-    if (__builtin_cpu_supports("avx512bf16")) return DTYPE_BF16;
+    /* Products in bf16 without the instructions for them are slower than in fp32. */
+    if (dnnl_multiplies_bf16()) return DTYPE_BF16;
 #endif
     return DTYPE_F32;
 }

@@ -60,6 +60,7 @@ extern const Ops cpu_dnnl_v1, cpu_dnnl_v3, cpu_dnnl_v4;
 
 /* Products by oneDNN (ops_cpu_dnnl.c), built with HAVE_DNNL. dnnl_linear_dw leaves dbias to the
  * caller. */
+bool dnnl_multiplies_bf16(void); /* by instructions that the processor has and it may use */
 MUST_CHECK bool dnnl_open(Cpu *cpu, Arena *arena, Err *err);
 void dnnl_close(Cpu *cpu);
 Matrix *dnnl_matrix_new(Device *device, int64_t outputs, int64_t inputs);
