@@ -45,7 +45,7 @@ static const Option options_table[] = {
     {OPTION_TEXT, "init", AT(init), FOR_TRAIN, "", 0, 0, "NAME",
      "instead of --base: tiny, a small new decoder over bytes", 0},
     {OPTION_TEXT, "out", AT(out), FOR_TRAIN, "", 0, 0, "DIR", "where the model goes", YES},
-    {OPTION_TEXT, "model", AT(model), MODELS, "", 0, 0, "DIR", "a directory that train wrote", 0},
+    {OPTION_TEXT, "model", AT(model), MODELS, "", 0, 0, "DIR", "a model with a score head", 0},
     {OPTION_FILES, "data", AT(data), BOTH, "", 0, 0, "FILE...",
      "NDJSON: aileron, trl-preference, trl-implicit, trl-unpaired or hh lines; may be repeated",
      YES},
@@ -198,9 +198,9 @@ static bool set_number(const Option *option, void *field, const char *value, Are
     bool good = value[0] != '\0' && *end == '\0' && isfinite(real) && real >= option->min &&
                 real <= option->max && (!count || floor(real) == real);
     if (!good)
-        return err_set(err, arena, ERR_invalid, NULL, "--%s takes a %s from %g to %g, not \"%s\"",
-                       option->flag, count ? "whole number" : "number", option->min, option->max,
-                       value);
+        return err_set(err, arena, ERR_invalid, NULL,
+                       "--%s takes a %snumber from %.10g to %.10g, not \"%s\"", option->flag,
+                       count ? "whole " : "", option->min, option->max, value);
     if (count)
         *(int64_t *)field = (int64_t)real;
     else
