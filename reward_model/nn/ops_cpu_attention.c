@@ -9,11 +9,13 @@
  *   backward:  P = e^(S - lse)   dP = V·dOᵀ   dS = P·(dP - Σ dO·O)
  *              dV += P·dO   dK += dS·Q   dQ += dSᵀ·K
  *
- * All in fp32. Q is scaled as it is loaded, so that S needs no scale. */
+ * All in fp32, Q scaled as it is loaded, so that S needs no scale; but S going forward is of pairs
+ * of bf16 where the processor multiplies them and Q and K are bf16 (the same products, summed in
+ * fp32, two at a time), and is scaled then. */
 #include <math.h>
 #include <omp.h>
 #include "ops_cpu_exp.h"
-#include "ops_cpu_tile.h"
+#include "ops_cpu_pairs.h"
 
 enum {
     HEAD_DIM_MAX = 1024,
@@ -33,6 +35,7 @@ typedef struct Frame {
     int64_t queries;  /* of a block */
     int64_t rows;     /* of a block at most, a multiple of LANES */
     int64_t keys_max; /* of a tree; backward */
+    bool pairs;       /* S is of pairs of bf16 */
 } Frame;
 
 /* Queries first … first + queries of a span, for one key head. */
@@ -135,6 +138,18 @@ static void turn(const Frame *f, const Block *b, float *to, const float *from)
     }
 }
 
+/* The same of bf16 as pairs, as they are: to[padded, e / 2] in rows of `wide`. */
+static void load_query_pairs(const Frame *f, const Block *b, float *to)
+{
+    size_t bytes = (size_t)f->e * dtype_bytes(DTYPE_BF16), wide = (size_t)f->wide * sizeof *to;
+    memset(to, 0, (size_t)b->padded * wide);
+    for (int64_t r = 0; r < b->rows; r++) {
+        int64_t row = b->span->query + b->first + r / f->group;
+        int64_t head = b->kv * f->group + r % f->group;
+        memcpy(to + r * f->wide, head_at(f->q, row, head, f->e), bytes);
+    }
+}
+
 static void load_keys(const Frame *f, float *to, Tensor x, int64_t row, int64_t count, int64_t kv)
 {
     for (int64_t j = 0; j < count; j++) {
@@ -217,12 +232,25 @@ static Lanes soften(const Frame *f, const Block *b, const Run *run, const Forwar
     return shrink;
 }
 
-/* Takes one run of keys into the sums. */
-static void forward_run(const Frame *f, const Block *b, const Run *run, const Forward *w)
+static void forward_scores(const Frame *f, const Block *b, const Run *run, const Forward *w)
 {
+    int64_t step = f->k.stride * (int64_t)dtype_bytes(DTYPE_BF16);
+    if (f->pairs) {
+        LeftPairs keys = {head_at(f->k, run->row, b->kv, f->e), step, sizeof(uint32_t)};
+        RightPairs queries = {(const uint32_t *)w->turned, b->padded};
+        multiply_pairs(w->scores, b->padded, keys, queries, run->count, b->padded, f->e / 2,
+                       f->heads->scale);
+        return;
+    }
     load_keys(f, w->keys, f->k, run->row, run->count, b->kv);
     multiply(w->scores, b->padded, (Left){w->keys, f->wide, 1}, w->turned, b->padded, run->count,
              b->padded, f->e, SET);
+}
+
+/* Takes one run of keys into the sums. */
+static void forward_run(const Frame *f, const Block *b, const Run *run, const Forward *w)
+{
+    forward_scores(f, b, run, w);
     for (int64_t r = 0; r < b->padded; r += LANES) {
         Lanes shrink = soften(f, b, run, w, r);
         for (int i = 0; i < LANES; i++) {
@@ -240,7 +268,10 @@ static void forward_run(const Frame *f, const Block *b, const Run *run, const Fo
 
 static void forward_block(const Frame *f, const Block *b, const Forward *w)
 {
-    load_queries(f, b, w->queries, f->q, f->heads->scale);
+    if (f->pairs)
+        load_query_pairs(f, b, w->queries);
+    else
+        load_queries(f, b, w->queries, f->q, f->heads->scale);
     turn(f, b, w->turned, w->queries);
     memset(w->sums, 0, (size_t)(b->padded * f->wide) * sizeof *w->sums);
     for (int64_t r = 0; r < b->padded; r++) w->most[r] = -INFINITY, w->total[r] = 0;
@@ -265,6 +296,7 @@ void cpu_attention(Device *device, const AttentionPlan *plan, const Heads *heads
     Cpu *cpu = cpu_of(device);
     Frame f = frame_of(plan, heads);
     f.q = q, f.k = k, f.v = v, f.out = out, f.lse = lse;
+    f.pairs = PAIRS && f.e % 2 == 0 && q.dtype == DTYPE_BF16 && k.dtype == DTYPE_BF16;
     int64_t each = up(forward_floats(&f)), longest = 0;
     for (int32_t s = 0; s < plan->span_count; s++) {
         if (plan->spans[s].queries > longest) longest = plan->spans[s].queries;
