@@ -17,7 +17,7 @@ const Option options_table[] = {
     {OPTION_TEXT, "init", AT(init), FOR_TRAIN, "", 0, 0, "NAME",
      "instead of --base: tiny, a small new decoder over bytes", 0},
     {OPTION_TEXT, "out", AT(out), FOR_TRAIN, "", 0, 0, "DIR", "where the model goes", YES},
-    {OPTION_TEXT, "model", AT(model), MODELS, "", 0, 0, "DIR", "a directory that train wrote", 0},
+    {OPTION_TEXT, "model", AT(model), MODELS, "", 0, 0, "DIR", "a model with a score head", 0},
     {OPTION_FILES, "data", AT(data), BOTH, "", 0, 0, "FILE...",
      "NDJSON: aileron, trl-preference, trl-implicit, trl-unpaired or hh lines; may be repeated",
      YES},

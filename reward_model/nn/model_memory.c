@@ -73,7 +73,7 @@ static void place_kept(Layout *layout, const Model *model, const Pass *pass, boo
     int64_t rows = pass->rows, asked = trimmed ? pass->scored : rows;
     int64_t up = (int64_t)c->hidden * (c->activation == ACT_SWIGLU ? 2 : 1);
     if ((level <= 2) == lasting) {
-        k->asking = trimmed ? take_rows(layout, asked, c->width) : k->x;
+        k->asking = trimmed ? take_tensor(layout, asked, c->width, k->x.dtype) : k->x;
         if (level == RECOMPUTE_ALL) k->next = k->asking; /* x is updated in place */
         k->mid = level == RECOMPUTE_ALL || c->parallel_residual
                      ? k->next
@@ -121,12 +121,23 @@ static void place_scratch(Layout *layout, const Model *model, const Pass *pass, 
     s->d = take_projections(layout, c, rows, asked, trimmed);
 }
 
+/* Of what layers add to, one after the other. Where nothing goes back it is fp32 on a CPU, whatever
+ * products multiply: that costs no time that could be measured there, and what bf16 would round off
+ * in every layer is most of the difference of its scores from those of fp32 (PERFORMANCE.md). On a
+ * GPU the ops around it are bound by its bytes. */
+static Dtype stream_dtype(const Model *model, int32_t level)
+{
+    bool wide = level == RECOMPUTE_ALL && !strcmp(model->ops->name, "cpu");
+    return wide ? DTYPE_F32 : model->device->compute;
+}
+
 /* The stream from layer to layer, then what each layer keeps, then for one layer at a time what
  * they share and the scratch. */
 static void place_layers(Layout *layout, const Model *model, Pass *pass, int32_t level)
 {
     int32_t layers = model->config.layers;
-    Tensor x = take_rows(layout, pass->rows, model->config.width);
+    Dtype dtype = stream_dtype(model, level);
+    Tensor x = take_tensor(layout, pass->rows, model->config.width, dtype);
     for (int32_t l = 0; l < layers; l++) {
         Kept *kept = &pass->layers[l];
         bool trimmed = model->layers[l].trimmed;

@@ -27,9 +27,12 @@ static const Ops *cpu_ops_find(const char *name)
     bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
               __builtin_cpu_supports("avx512cd");
+    bool bf16 = v4 && __builtin_cpu_supports("avx512bf16");
     const Backend backends[] =
-    { {"cpu", BEST(v4), v4},
+    { {"cpu", BEST(bf16), bf16},
+      {"cpu", BEST(v4), v4},
       {"cpu", BEST(v3), v3},
+      {"cpu-bf16", &cpu_plain_bf16, bf16},
       {"cpu-v4", &cpu_plain_v4, v4},
       {"cpu-v3", &cpu_plain_v3, v3},
 #else
@@ -69,9 +72,8 @@ Dtype ops_best_dtype(const Ops *ops)
 {
     if (!strcmp(ops->name, "cuda")) return DTYPE_BF16;
 #if defined __x86_64__ && defined HAVE_DNNL
-    /* Products in bf16 without the instructions for them are slower than in fp32. Processors with
-     * AMX have AVX512-BF16 too. */
-    if (__builtin_cpu_supports("avx512bf16")) return DTYPE_BF16;
+    /* Products in bf16 without the instructions for them are slower than in fp32. */
+    if (dnnl_multiplies_bf16()) return DTYPE_BF16;
 #endif
     return DTYPE_F32;
 }

@@ -1,9 +1,10 @@
 /* ops_cpu.h - what the files of the CPU backend share: the device, its scratch memory, their names.
  *
  * The kernels (ops_cpu_*.c but device and dnnl) are compiled once for every level of processor:
- * by themselves for the baseline, and again by ops_cpu_v3.c (AVX2) and ops_cpu_v4.c (AVX-512),
- * which set a target and include them. Each copy ends in its own table of ops; ops.c picks one by
- * what the processor is, so one binary runs everywhere and tests can run every copy. */
+ * by themselves for the baseline, and again by ops_cpu_v3.c (AVX2), ops_cpu_v4.c (AVX-512) and
+ * ops_cpu_bf16.c (AVX-512 with its bf16), which set a target and include them. Each copy ends in
+ * its own table of ops; ops.c picks one by what the processor is, so one binary runs everywhere and
+ * tests can run every copy. */
 #ifndef AILERON_RM_OPS_CPU_H
 #define AILERON_RM_OPS_CPU_H
 
@@ -55,11 +56,12 @@ void cpu_score_backward(Device *device, Tensor dfeatures, float *dheads, Tensor 
                         Tensor features, const float *heads);
 
 /* The tables, best first where the processor allows: see ops.c. */
-extern const Ops cpu_plain_v1, cpu_plain_v3, cpu_plain_v4;
-extern const Ops cpu_dnnl_v1, cpu_dnnl_v3, cpu_dnnl_v4;
+extern const Ops cpu_plain_v1, cpu_plain_v3, cpu_plain_v4, cpu_plain_bf16;
+extern const Ops cpu_dnnl_v1, cpu_dnnl_v3, cpu_dnnl_v4, cpu_dnnl_bf16;
 
 /* Products by oneDNN (ops_cpu_dnnl.c), built with HAVE_DNNL. dnnl_linear_dw leaves dbias to the
  * caller. */
+bool dnnl_multiplies_bf16(void); /* by instructions that the processor has and it may use */
 MUST_CHECK bool dnnl_open(Cpu *cpu, Arena *arena, Err *err);
 void dnnl_close(Cpu *cpu);
 Matrix *dnnl_matrix_new(Device *device, int64_t outputs, int64_t inputs);

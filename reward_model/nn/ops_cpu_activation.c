@@ -21,6 +21,12 @@ INLINE Gate sigmoid(Lanes x)
     return (Gate){lanes_choose(negative, small, divisor), small * divisor};
 }
 
+/* σ(x) alone: 0 below -88.3. */
+INLINE Lanes sigmoid_open(Lanes x)
+{
+    return 1 / (1 + lanes_exp(-x));
+}
+
 /* Φ(-a) = e^(-a²/2) · P(t), t = 1/(1 + 0.3·a), for a >= 0. P is fitted on 0 … 13.3 (relative
  * minimax, 6e-8), beyond which the exponential is 0; all told to 4e-7 of itself. */
 INLINE Gate normal(Lanes x)
@@ -41,15 +47,30 @@ INLINE Gate normal(Lanes x)
     return (Gate){lanes_choose(negative, p, 1 - p), 0.3989422804f * bell};
 }
 
+#define GELU_TWICE 1.5957691216057308f /* 2·√(2/π) */
+#define GELU_CUBIC 0.044715f
+
+/* x² as far as the gate is not 0 or 1. */
+INLINE Lanes gelu_square(Lanes x)
+{
+    Lanes square = x * x;
+    return lanes_choose(square > 1e4f, lanes_all(1e4f), square);
+}
+
 INLINE Gate gate(Activation kind, Lanes x)
 {
     if (kind == ACT_GELU_ERF) return normal(x);
     if (kind == ACT_SWIGLU) return sigmoid(x);
-    const float twice = 1.5957691216057308f, cubic = 0.044715f; /* 2·√(2/π) */
-    Lanes square = x * x;
-    square = lanes_choose(square > 1e4f, lanes_all(1e4f), square); /* the gate is 0 or 1 there */
-    Gate g = sigmoid(twice * x * (1 + cubic * square));
-    return (Gate){g.open, g.slope * (twice * (1 + 3 * cubic * square))};
+    Lanes square = gelu_square(x);
+    Gate g = sigmoid(GELU_TWICE * x * (1 + GELU_CUBIC * square));
+    return (Gate){g.open, g.slope * (GELU_TWICE * (1 + 3 * GELU_CUBIC * square))};
+}
+
+INLINE Lanes gate_open(Activation kind, Lanes x)
+{
+    if (kind == ACT_GELU_ERF) return normal(x).open;
+    if (kind == ACT_SWIGLU) return sigmoid_open(x);
+    return sigmoid_open(GELU_TWICE * x * (1 + GELU_CUBIC * gelu_square(x)));
 }
 
 /* `count` columns from `col`; x has `cols` more columns for the other half of SwiGLU. */
@@ -59,7 +80,7 @@ INLINE void piece_forward(Activation kind, void *y, Dtype y_type, const void *x,
     for (int64_t c = col; c < col + count; c += LANES) {
         int64_t n = col + count - c;
         Lanes in = lanes_load_part(x, c, x_type, n);
-        Lanes out = in * gate(kind, in).open;
+        Lanes out = in * gate_open(kind, in);
         if (kind == ACT_SWIGLU) out *= lanes_load_part(x, cols + c, x_type, n);
         lanes_store_part(y, c, y_type, n, out);
     }
@@ -81,18 +102,25 @@ INLINE void piece_backward(Activation kind, void *dx, Dtype dx_type, const void 
     }
 }
 
-/* The kind as a constant. */
-static void forward(Activation kind, Tensor y, Tensor x, int64_t row, int64_t col, int64_t count)
+/* The kind as a constant, and the dtypes where they are the usual ones. */
+INLINE void forward_as(Activation kind, Tensor y, Tensor x, int64_t row, int64_t col, int64_t count)
 {
     void *to = row_at(y, row);
     const void *from = row_at(x, row);
-    if (kind == ACT_SWIGLU) {
-        piece_forward(ACT_SWIGLU, to, y.dtype, from, x.dtype, col, count, y.cols);
-    } else if (kind == ACT_GELU_TANH) {
-        piece_forward(ACT_GELU_TANH, to, y.dtype, from, x.dtype, col, count, y.cols);
-    } else {
-        piece_forward(ACT_GELU_ERF, to, y.dtype, from, x.dtype, col, count, y.cols);
-    }
+    if (y.dtype == DTYPE_BF16 && x.dtype == DTYPE_BF16)
+        piece_forward(kind, to, DTYPE_BF16, from, DTYPE_BF16, col, count, y.cols);
+    else
+        piece_forward(kind, to, y.dtype, from, x.dtype, col, count, y.cols);
+}
+
+static void forward(Activation kind, Tensor y, Tensor x, int64_t row, int64_t col, int64_t count)
+{
+    if (kind == ACT_SWIGLU)
+        forward_as(ACT_SWIGLU, y, x, row, col, count);
+    else if (kind == ACT_GELU_TANH)
+        forward_as(ACT_GELU_TANH, y, x, row, col, count);
+    else
+        forward_as(ACT_GELU_ERF, y, x, row, col, count);
 }
 
 static void backward(Activation kind, Tensor dx, Tensor dy, Tensor x, int64_t row, int64_t col,

@@ -9,11 +9,13 @@
  *   backward:  P = e^(S - lse)   dP = V·dOᵀ   dS = P·(dP - Σ dO·O)
  *              dV += P·dO   dK += dS·Q   dQ += dSᵀ·K
  *
- * All in fp32. Q is scaled as it is loaded, so that S needs no scale. */
+ * All in fp32, Q scaled as it is loaded, so that S needs no scale. But where the processor
+ * multiplies pairs of bf16, and Q, K and V are bf16, so are both products going forward, summed in
+ * fp32: S is scaled then, and P is rounded to bf16 for Pᵀ·V, though not for Σ P. */
 #include <math.h>
 #include <omp.h>
 #include "ops_cpu_exp.h"
-#include "ops_cpu_tile.h"
+#include "ops_cpu_pairs.h"
 
 enum {
     HEAD_DIM_MAX = 1024,
@@ -33,6 +35,7 @@ typedef struct Frame {
     int64_t queries;  /* of a block */
     int64_t rows;     /* of a block at most, a multiple of LANES */
     int64_t keys_max; /* of a tree; backward */
+    bool pairs;       /* of bf16 are multiplied */
 } Frame;
 
 /* Queries first … first + queries of a span, for one key head. */
@@ -135,6 +138,18 @@ static void turn(const Frame *f, const Block *b, float *to, const float *from)
     }
 }
 
+/* The same of bf16 as pairs, as they are: to[padded, e / 2] in rows of `wide`. */
+static void load_query_pairs(const Frame *f, const Block *b, float *to)
+{
+    size_t bytes = (size_t)f->e * dtype_bytes(DTYPE_BF16), wide = (size_t)f->wide * sizeof *to;
+    memset(to, 0, (size_t)b->padded * wide);
+    for (int64_t r = 0; r < b->rows; r++) {
+        int64_t row = b->span->query + b->first + r / f->group;
+        int64_t head = b->kv * f->group + r % f->group;
+        memcpy(to + r * f->wide, head_at(f->q, row, head, f->e), bytes);
+    }
+}
+
 static void load_keys(const Frame *f, float *to, Tensor x, int64_t row, int64_t count, int64_t kv)
 {
     for (int64_t j = 0; j < count; j++) {
@@ -217,12 +232,75 @@ static Lanes soften(const Frame *f, const Block *b, const Run *run, const Forwar
     return shrink;
 }
 
-/* Takes one run of keys into the sums. */
-static void forward_run(const Frame *f, const Block *b, const Run *run, const Forward *w)
+static void forward_scores(const Frame *f, const Block *b, const Run *run, const Forward *w)
 {
+    int64_t step = f->k.stride * (int64_t)dtype_bytes(DTYPE_BF16);
+    if (f->pairs) {
+        LeftPairs keys = {head_at(f->k, run->row, b->kv, f->e), step, sizeof(uint32_t)};
+        RightPairs queries = {(const uint32_t *)w->turned, b->padded};
+        multiply_pairs(w->scores, b->padded, keys, queries, run->count, b->padded, f->e / 2,
+                       f->heads->scale, SET);
+        return;
+    }
     load_keys(f, w->keys, f->k, run->row, run->count, b->kv);
     multiply(w->scores, b->padded, (Left){w->keys, f->wide, 1}, w->turned, b->padded, run->count,
              b->padded, f->e, SET);
+}
+
+/* Rows 2p and 2p + 1 of the scores to row p of pairs, in their place; an odd last with nothing. */
+static void pair_scores(const Block *b, const Run *run, const Forward *w)
+{
+    for (int64_t j = 0; j < run->count; j += 2) {
+        float *from = w->scores + j * b->padded, *to = w->scores + j / 2 * b->padded;
+        for (int64_t r = 0; r < b->padded; r += LANES) {
+            LanesHalf first = lanes_to_half(lanes_load(from, r, DTYPE_F32)), second = {0};
+            if (j + 1 < run->count)
+                second = lanes_to_half(lanes_load(from, b->padded + r, DTYPE_F32));
+            LanesBits pairs = lanes_pair(first, second);
+            memcpy(to + r, &pairs, sizeof pairs);
+        }
+    }
+}
+
+/* to[count / 2, wide]: pairs of the run's rows 2p and 2p + 1. */
+static void load_value_pairs(const Frame *f, const Block *b, const Run *run, float *to)
+{
+    for (int64_t j = 0; j < run->count; j += 2, to += f->wide) {
+        const char *row = head_at(f->v, run->row + j, b->kv, f->e);
+        const char *next = head_at(f->v, run->row + j + (j + 1 < run->count), b->kv, f->e);
+        for (int64_t c = 0; c < f->wide; c += LANES) {
+            LanesHalf first = {0}, second = {0};
+            size_t bytes = (size_t)(f->e - c < LANES ? f->e - c : LANES) * sizeof(uint16_t);
+            memcpy(&first, row + c * 2, bytes);
+            memcpy(&second, next + c * 2, bytes);
+            LanesBits pairs = lanes_pair(first, second);
+            memcpy(to + c, &pairs, sizeof pairs);
+        }
+    }
+}
+
+/* The sums grow by Pᵀ·V. */
+static void forward_values(const Frame *f, const Block *b, const Run *run, const Forward *w)
+{
+    int64_t step = b->padded * (int64_t)sizeof(uint32_t);
+    if (f->pairs) {
+        pair_scores(b, run, w);
+        load_value_pairs(f, b, run, w->keys);
+        LeftPairs shares = {(const char *)w->scores, sizeof(uint32_t), step};
+        RightPairs values = {(const uint32_t *)w->keys, f->wide};
+        multiply_pairs(w->sums, f->wide, shares, values, b->rows, f->wide, (run->count + 1) / 2, 1,
+                       ADD);
+        return;
+    }
+    load_keys(f, w->keys, f->v, run->row, run->count, b->kv);
+    multiply(w->sums, f->wide, (Left){w->scores, 1, b->padded}, w->keys, f->wide, b->rows, f->wide,
+             run->count, ADD);
+}
+
+/* Takes one run of keys into the sums. */
+static void forward_run(const Frame *f, const Block *b, const Run *run, const Forward *w)
+{
+    forward_scores(f, b, run, w);
     for (int64_t r = 0; r < b->padded; r += LANES) {
         Lanes shrink = soften(f, b, run, w, r);
         for (int i = 0; i < LANES; i++) {
@@ -233,14 +311,15 @@ static void forward_run(const Frame *f, const Block *b, const Run *run, const Fo
             }
         }
     }
-    load_keys(f, w->keys, f->v, run->row, run->count, b->kv);
-    multiply(w->sums, f->wide, (Left){w->scores, 1, b->padded}, w->keys, f->wide, b->rows, f->wide,
-             run->count, ADD);
+    forward_values(f, b, run, w);
 }
 
 static void forward_block(const Frame *f, const Block *b, const Forward *w)
 {
-    load_queries(f, b, w->queries, f->q, f->heads->scale);
+    if (f->pairs)
+        load_query_pairs(f, b, w->queries);
+    else
+        load_queries(f, b, w->queries, f->q, f->heads->scale);
     turn(f, b, w->turned, w->queries);
     memset(w->sums, 0, (size_t)(b->padded * f->wide) * sizeof *w->sums);
     for (int64_t r = 0; r < b->padded; r++) w->most[r] = -INFINITY, w->total[r] = 0;
@@ -265,6 +344,8 @@ void cpu_attention(Device *device, const AttentionPlan *plan, const Heads *heads
     Cpu *cpu = cpu_of(device);
     Frame f = frame_of(plan, heads);
     f.q = q, f.k = k, f.v = v, f.out = out, f.lse = lse;
+    f.pairs = PAIRS && f.e % 2 == 0 && q.dtype == DTYPE_BF16 && k.dtype == DTYPE_BF16 &&
+              v.dtype == DTYPE_BF16;
     int64_t each = up(forward_floats(&f)), longest = 0;
     for (int32_t s = 0; s < plan->span_count; s++) {
         if (plan->spans[s].queries > longest) longest = plan->spans[s].queries;

@@ -96,6 +96,13 @@ static bool matrix_layout(const Cpu *cpu, dnnl_memory_desc_t *layout, int64_t k,
 
 /* ---- open and close ---- */
 
+/* Not only the processor says so: ONEDNN_MAX_CPU_ISA may keep oneDNN from what it has. */
+bool dnnl_multiplies_bf16(void)
+{
+    dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa(); /* one bit more for each level */
+    return (isa & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
+}
+
 bool dnnl_open(Cpu *cpu, Arena *arena, Err *err)
 {
     dnnl_memory_desc_t probe;
@@ -110,7 +117,7 @@ bool dnnl_open(Cpu *cpu, Arena *arena, Err *err)
     if (matrix_layout(cpu, &probe, 64, 64)) return true;
     dnnl_close(cpu);
     return err_set(err, arena, ERR_unavailable, NULL,
-                   "device cpu: this processor does not multiply bf16; choose fp32");
+                   "device cpu: this processor does not multiply bf16; use --dtype fp32");
 }
 
 static void primitive_free(Primitive *p)

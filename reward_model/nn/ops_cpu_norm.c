@@ -51,18 +51,31 @@ INLINE void norm_segment(Segment s, NormKind kind, float epsilon, float *mean_ou
     *inverse = scale;
 }
 
+INLINE void norm_row(Tensor y, Tensor x, int64_t row, Dtype y_type, Dtype x_type, NormKind kind,
+                     float epsilon, float *mean, const float *weight, const float *bias)
+{
+    Segment s = {.y = row_at(y, row),
+                 .y_type = y_type,
+                 .x = row_at(x, row),
+                 .x_type = x_type,
+                 .cols = x.cols};
+    norm_segment(s, kind, epsilon, mean, mean + 1, weight, bias);
+}
+
+/* (the usual kind and dtypes as constants) */
 void cpu_norm(Device *device, NormKind kind, float epsilon, Tensor y, float *stats, Tensor x,
               const float *weight, const float *bias)
 {
     assert(y.rows == x.rows && y.cols == x.cols && (kind == NORM_LAYER || !bias));
 #pragma omp parallel for schedule(static) num_threads(cpu_of(device)->threads)
     for (int64_t r = 0; r < x.rows; r++) {
-        Segment s = {.y = row_at(y, r),
-                     .y_type = y.dtype,
-                     .x = row_at(x, r),
-                     .x_type = x.dtype,
-                     .cols = x.cols};
-        norm_segment(s, kind, epsilon, &stats[2 * r], &stats[2 * r + 1], weight, bias);
+        float *mean = &stats[2 * r];
+        if (kind == NORM_RMS && y.dtype == DTYPE_BF16 && x.dtype == DTYPE_BF16)
+            norm_row(y, x, r, DTYPE_BF16, DTYPE_BF16, NORM_RMS, epsilon, mean, weight, NULL);
+        else if (kind == NORM_RMS && y.dtype == DTYPE_BF16)
+            norm_row(y, x, r, DTYPE_BF16, DTYPE_F32, NORM_RMS, epsilon, mean, weight, NULL);
+        else
+            norm_row(y, x, r, y.dtype, x.dtype, kind, epsilon, mean, weight, bias);
     }
 }
 

@@ -41,6 +41,9 @@ INLINE Lanes lanes_from_half(LanesHalf half)
 /* To bf16, to nearest, ties to even; what is not a number stays so. */
 INLINE LanesHalf lanes_to_half(Lanes x)
 {
+#ifdef __AVX512BF16__
+    return (LanesHalf)_mm512_cvtneps_pbh((__m512)x); /* what is denormal becomes 0 */
+#endif
     LanesBits bits = (LanesBits)x, quiet = (bits >> 16) | 0x40;
     LanesBits rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
     LanesBits nan = (LanesBits)(x != x);

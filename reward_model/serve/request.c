@@ -173,35 +173,63 @@ static bool read_completions(const Decoding *d)
                             .listed = true});
 }
 
-/* One text_1 goes with every text_2; several go in pairs. */
-static bool read_score(const Decoding *d)
+/* Names of the two sides, as versions of vLLM have them. */
+typedef struct Sides {
+    const char *first, *second;
+} Sides;
+
+static const Sides *find_sides(const Decoding *d)
 {
-    Texts first, second;
+    static const Sides all[] = {{"/text_1", "/text_2"},
+                                {"/queries", "/documents"},
+                                {"/queries", "/items"},
+                                {"/data_1", "/data_2"}};
+    const Sides *begun = NULL; /* one side is there: the other will be said to be missing */
+    for (size_t i = 0; i < LEN(all); i++) {
+        bool first = member_of(d, all[i].first), second = member_of(d, all[i].second);
+        if (first && second) return &all[i];
+        if (!begun && (first || second)) begun = &all[i];
+    }
+    return begun;
+}
+
+/* Each text with the one at its place. */
+static bool ask_pairs(const Decoding *d, const Texts *first, const Texts *second)
+{
     size_t expanded = 0;
-    if (member_of(d, "/completions") || member_of(d, "/prompt")) return read_completions(d);
-    if (!member_of(d, "/text_1") && !member_of(d, "/text_2"))
-        return err_set(d->err, d->arena, ERR_invalid, "",
-                       "must have prompt and completions, or text_1 and text_2");
-    if (!read_texts(d, "/text_1", NULL, true, &first) ||
-        !read_texts(d, "/text_2", NULL, true, &second))
-        return false;
-    if (first.count == 1) return ask_prompt(d, first.texts[0], &second);
-    if (first.count != second.count)
-        return err_set(d->err, d->arena, ERR_invalid, "/text_2",
-                       "must have as many texts as text_1 (%zu), or text_1 only one", first.count);
-    if (!open_asks(d, first.count)) return false;
-    for (size_t i = 0; i < first.count; i++) {
-        Ask ask = {.messages = user_turn(d, first.texts[i]),
+    if (!open_asks(d, first->count)) return false;
+    for (size_t i = 0; i < first->count; i++) {
+        Ask ask = {.messages = user_turn(d, first->texts[i]),
                    .message_count = 1,
-                   .answers = &second.texts[i],
+                   .answers = &second->texts[i],
                    .count = 1,
-                   .member = second.member,
+                   .member = second->member,
                    .listed = true,
                    .first = i};
         if (!ask.messages) return no_room(d);
         if (!add_ask(d, ask, &expanded)) return false;
     }
     return true;
+}
+
+/* One text on the first side goes with every one on the second; several go in pairs. */
+static bool read_score(const Decoding *d)
+{
+    Texts first, second;
+    if (member_of(d, "/completions") || member_of(d, "/prompt")) return read_completions(d);
+    const Sides *sides = find_sides(d);
+    if (!sides)
+        return err_set(d->err, d->arena, ERR_invalid, "",
+                       "must have prompt and completions, or text_1 and text_2 (or queries and "
+                       "documents, queries and items, data_1 and data_2)");
+    if (!read_texts(d, sides->first, NULL, true, &first) ||
+        !read_texts(d, sides->second, NULL, true, &second))
+        return false;
+    if (first.count == 1) return ask_prompt(d, first.texts[0], &second);
+    if (first.count == second.count) return ask_pairs(d, &first, &second);
+    return err_set(d->err, d->arena, ERR_invalid, sides->second,
+                   "must have as many texts as %s (%zu), or %s only one", sides->first + 1,
+                   first.count, sides->first + 1);
 }
 
 static bool read_input(const Decoding *d)

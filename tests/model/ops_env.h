@@ -8,7 +8,7 @@
 #include "ops_reference.h"
 
 #ifndef OPS_BACKENDS /* else what a build says, see reward_model/cuda.mk */
-#define OPS_BACKENDS "cpu", "cpu-v4", "cpu-v3", "cpu-v1"
+#define OPS_BACKENDS "cpu", "cpu-bf16", "cpu-v4", "cpu-v3", "cpu-v1"
 #endif
 static const char *const BACKENDS[] = {OPS_BACKENDS};
 

@@ -250,6 +250,29 @@ START_TEST(bf16_is_close_to_fp32)
 }
 END_TEST
 
+/* 24 layers; errors of bf16's scores against those of fp32. */
+START_TEST(scoring_in_bf16_keeps_the_stream_between_layers_in_fp32)
+{
+    double errors[2] = {0, 0};
+    for (size_t c = 0; c < 4; c += 3) {
+        float scores[3][SEQUENCES * HEADS];
+        ModelConfig deep = CONFIGS[c];
+        deep.layers = 24;
+        for (int way = 0; way < 3; way++) {
+            World w = world_open(way < 2 ? DTYPE_BF16 : DTYPE_F32, true);
+            Model *model = model_open(&w, &deep, (ModelOptions){.mode = TRAIN_FULL});
+            scores_of(&w, model, way == 1, scores[way]);
+            model_free(model);
+            world_close(&w);
+        }
+        for (int way = 0; way < 2; way++)
+            errors[way] += distance(scores[way], scores[2], SEQUENCES * HEADS);
+    }
+    ck_assert_msg(errors[0] < 0.75 * errors[1], "%g, and with bf16 between layers %g", errors[0],
+                  errors[1]);
+}
+END_TEST
+
 START_TEST(buffers_that_grow_or_are_shared_by_layers_give_the_same_scores)
 {
     World w = world_open(DTYPE_F32, true);
@@ -416,6 +439,7 @@ END_TEST
 
 UNIT_MAIN("model", gradients_are_those_of_the_scores, lora_gradients_are_those_of_the_scores,
           sharing_and_trimming_change_nothing_but_the_work, bf16_is_close_to_fp32,
+          scoring_in_bf16_keeps_the_stream_between_layers_in_fp32,
           buffers_that_grow_or_are_shared_by_layers_give_the_same_scores,
           lora_merged_is_lora_adapted, heads_alone_train_on_features, operations_are_counted,
           parameters_are_counted)

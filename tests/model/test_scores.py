@@ -2,6 +2,9 @@
 scores, ensembles, and what comes back for lines that cannot be scored."""
 import json
 import math
+import os
+import shutil
+import subprocess
 
 import pytest
 
@@ -167,6 +170,42 @@ def test_scores_come_back_in_order_with_their_lines(model):
     assert scored[3]["scores"] == pytest.approx([yes], abs=1e-5)
     again = rm.score(model, scored)
     assert [row["scores"] for row in again] == [row["scores"] for row in scored]
+
+
+@pytest.mark.parametrize("level", ["SSE41", "AVX2", "AVX512_CORE"])
+def test_products_for_older_processors_give_the_same_scores(model, held, level):
+    """--dtype auto goes by what oneDNN may use, not by what the processor has."""
+    lines = "".join(json.dumps(row) + "\n" for row in held[:5])
+    done = rm.run("score", "--model", model, "--quiet", input=lines,
+                  env={**os.environ, "ONEDNN_MAX_CPU_ISA": level})
+    got = [json.loads(line)["scores"] for line in done.stdout.splitlines()]
+    for row, scores in zip(rm.score(model, held[:5]), got, strict=True):
+        assert scores == pytest.approx(row["scores"], rel=1e-5)
+
+
+def test_processors_without_avx512_score_and_train(model, held, tmp_path):
+    """The same binary under an emulator of processors: one has AVX2, the other not even AVX."""
+    emulator = shutil.which("qemu-x86_64")
+    if not emulator:
+        pytest.skip("qemu-x86_64 (Debian's qemu-user) is not installed")
+
+    def emulated(processor, *arguments, **options):
+        return subprocess.run(  # the setting keeps the program from starting itself anew, outside
+            [emulator, "-cpu", processor, str(rm.BINARY), *map(str, arguments)], check=True,
+            capture_output=True, text=True, env={**os.environ, "GOMP_SPINCOUNT": "1000"}, **options)
+
+    expected = rm.score(model, held[:1])[0]["scores"]
+    for processor in ("Haswell", "Nehalem"):
+        done = emulated(processor, "score", "--model", model, "--quiet", *rm.SCORING,
+                        input=json.dumps(held[0]) + "\n")
+        assert json.loads(done.stdout)["scores"] == pytest.approx(expected, rel=1e-4)
+    data = rm.write(tmp_path / "data.jsonl", rm.rows(2))
+    steps = ["--data", data, "--batch", "2", "--steps", "2", "--split", "all"]
+    emulated("Nehalem", "train", *rm.TINY, "--out", tmp_path / "emulated", *steps)
+    rm.run("train", *rm.TINY, "--out", tmp_path / "here", *steps)
+    ours, other = ([json.loads(line)["loss"] for line in (tmp_path / name / "train.jsonl").open()]
+                   for name in ("here", "emulated"))
+    assert other == pytest.approx(ours, rel=1e-4)
 
 
 def test_batches_and_shared_prompts_change_nothing(model, held):

@@ -64,6 +64,9 @@ def test_score_of_vllm(live, expected):
     assert [(one["index"], one["object"]) for one in got["data"]] == [(n, "score") for n in range(4)]
     one = live.ask("/score", {"text_1": PROMPT, "text_2": ANSWERS[2]})
     assert [x["score"] for x in one["data"]] == close(expected[2:3])
+    for first, second in (("queries", "documents"), ("queries", "items"), ("data_1", "data_2")):
+        same = live.ask("/score", {first: PROMPT, second: ANSWERS})
+        assert same["data"] == got["data"]
     pairs = live.ask("/score", {"text_1": ["other", PROMPT], "text_2": [ANSWERS[0], ANSWERS[1]]})
     assert pairs["data"][1]["score"] == close(expected[1])
     assert pairs["data"][0]["score"] != close(expected[0])
@@ -307,6 +310,7 @@ BAD = [
     ("/score", {"prompt": "p", "completions": ["a", {"content": []}]}, "/completions/1/content"),
     ("/score", {"text_1": "p"}, "/text_2"), ("/score", {"text_2": "p"}, "/text_1"),
     ("/score", {"text_1": ["p", "q"], "text_2": ["a"]}, "/text_2"),
+    ("/score", {"queries": "p"}, "/documents"), ("/score", {"items": "p"}, "/queries"),
     ("/score", {"text_1": {"content": []}, "text_2": ["a"]}, "/text_1"),
     ("/classify", {"input": {}}, "/input"), ("/classify", {"input": [1, 2]}, "/input/0"),
     ("/classify", {"input": None}, "/input"), ("/classify", {"messages": []}, "/messages"),
