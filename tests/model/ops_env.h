@@ -22,6 +22,7 @@ typedef struct Env {
     int block_count;
 } Env;
 
+/* No device: the backend is for another processor, or its products of bf16 are. */
 static inline Env env_open(const char *backend, Dtype dtype, int threads)
 {
     Arena arena;
@@ -32,7 +33,8 @@ static inline Env env_open(const char *backend, Dtype dtype, int threads)
     if (env.ops) {
         DeviceOptions options = {.threads = threads, .compute = dtype};
         env.device = env.ops->open(&options, &arena, &err);
-        ck_assert_msg(env.device != NULL, "%s", err.detail);
+        ck_assert_msg(env.device || (dtype == DTYPE_BF16 && strstr(err.detail, "processor")), "%s",
+                      err.detail);
     }
     arena_release(&arena);
     return env;
@@ -55,7 +57,7 @@ static inline void on_every_backend(void (*test)(Env *env))
         for (int dtype = DTYPE_F32; dtype <= DTYPE_BF16; dtype++) {
             Env env = env_open(BACKENDS[i], (Dtype)dtype, 0);
             if (!env.device) {
-                if (dtype == 0) printf("skipped: %s needs another processor\n", BACKENDS[i]);
+                printf("skipped: %s in dtype %d needs another processor\n", BACKENDS[i], dtype);
                 continue;
             }
             test(&env);

@@ -268,7 +268,7 @@ START_TEST(scoring_in_bf16_keeps_the_stream_between_layers_in_fp32)
         for (int way = 0; way < 2; way++)
             errors[way] += distance(scores[way], scores[2], SEQUENCES * HEADS);
     }
-    ck_assert_msg(errors[0] < 0.75 * errors[1], "%g, and with bf16 between layers %g", errors[0],
+    ck_assert_msg(errors[0] < 0.9 * errors[1], "%g, and with bf16 between layers %g", errors[0],
                   errors[1]);
 }
 END_TEST
