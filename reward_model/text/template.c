@@ -33,14 +33,6 @@ const char *template_name(ChatTemplate chat)
     return names[chat];
 }
 
-ChatMessage chat_message_read(const json_t *message)
-{
-    Str content = json_str(json_object_get(message, "content"));
-    return (ChatMessage){json_str(json_object_get(message, "role")),
-                         content.ptr != NULL ? content : STR(""),
-                         json_array_size(json_object_get(message, "tool_calls")) > 0};
-}
-
 typedef struct Rendering {
     ChatTemplate chat;
     const ChatMessage *messages;

@@ -1,6 +1,7 @@
 /* fuzz_config.c - hostile config.json files. An accepted one fits the limits of nn/config.h; its
  * export is a config.json that reads as the same model, and exporting that changes nothing. */
-// sources: reward_model/hub/config_read.c reward_model/hub/config_rope.c
+// sources: reward_model/hub/config_read.c reward_model/hub/config_harmless.c
+// sources: reward_model/hub/config_rope.c
 // sources: reward_model/hub/config_export.c reward_model/hub/splice.c reward_model/nn/config.c
 // sources: reward_model/text/template.c reward_model/text/template_source.c
 // sources: reward_model/text/unicode.c server/base/json*.c

@@ -1,7 +1,7 @@
 /* fuzz_safetensors.c - hostile headers. The first byte tells how many bytes of data follow the
  * header that the rest is (255: the rest is the whole file). Every tensor of an accepted file must
  * lie within it, and together they must cover it. */
-// sources: reward_model/hub/safetensors.c server/base/json*.c
+// sources: reward_model/hub/safetensors.c reward_model/hub/files.c server/base/json*.c
 // sources: server/base/utf8.c server/base/arena.c server/base/buf.c server/base/err.c
 // sources: server/base/crypto.c server/base/clock.c server/base/metrics.c
 #include <stdlib.h>
