@@ -3,7 +3,7 @@
  * of each server send some of their own.
  *
  *   score     {"prompt": text | [messages], "completions": [text | {"content"}]}
- *             {"text_1": text | [text], "text_2": text | [text]}    one with each, or pair by pair;
+ *             {"text_1": text | [text], "text_2": text | [text]}   one with each, or pair by pair;
  *             also as queries and documents, queries and items, data_1 and data_2
  *   rerank    {"query": text, "documents": [text | {"text"}], "top_n", "return_documents"}
  *   classify  {"input": text | [text]} or {"messages": [...]}        pooling: the same

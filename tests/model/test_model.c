@@ -250,14 +250,14 @@ START_TEST(bf16_is_close_to_fp32)
 }
 END_TEST
 
-/* 24 layers; errors of bf16's scores against those of fp32. */
+/* 32 layers; errors of bf16's scores against those of fp32. */
 START_TEST(scoring_in_bf16_keeps_the_stream_between_layers_in_fp32)
 {
     double errors[2] = {0, 0};
     for (size_t c = 0; c < 4; c += 3) {
         float scores[3][SEQUENCES * HEADS];
         ModelConfig deep = CONFIGS[c];
-        deep.layers = 24;
+        deep.layers = 32;
         for (int way = 0; way < 3; way++) {
             World w = world_open(way < 2 ? DTYPE_BF16 : DTYPE_F32, true);
             Model *model = model_open(&w, &deep, (ModelOptions){.mode = TRAIN_FULL});
@@ -268,7 +268,7 @@ START_TEST(scoring_in_bf16_keeps_the_stream_between_layers_in_fp32)
         for (int way = 0; way < 2; way++)
             errors[way] += distance(scores[way], scores[2], SEQUENCES * HEADS);
     }
-    ck_assert_msg(errors[0] < 0.9 * errors[1], "%g, and with bf16 between layers %g", errors[0],
+    ck_assert_msg(errors[0] < 0.85 * errors[1], "%g, and with bf16 between layers %g", errors[0],
                   errors[1]);
 }
 END_TEST
