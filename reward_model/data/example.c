@@ -128,7 +128,7 @@ static bool prompt_read(ExampleReader *reader, Example *out, Err *err)
     if (!messages) return err_set(err, arena, ERR_too_large, "", "the row needs too much memory");
     for (size_t i = 0; i < count; i++) {
         messages[i] = list
-                          ? chat_message_read(json_array_get(reader->prompt, i))
+                          ? template_message_read(json_array_get(reader->prompt, i))
                           : (ChatMessage){.role = STR("user"), .content = json_str(reader->prompt)};
     }
     out->messages = messages;

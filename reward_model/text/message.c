@@ -1,7 +1,7 @@
 /* message.c - a message of a conversation from its JSON; see template.h. */
 #include "template.h"
 
-ChatMessage chat_message_read(const json_t *message)
+ChatMessage template_message_read(const json_t *message)
 {
     Str content = json_str(json_object_get(message, "content"));
     return (ChatMessage){json_str(json_object_get(message, "role")),

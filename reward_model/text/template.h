@@ -24,7 +24,7 @@ typedef struct ChatMessage {
     bool calls;        /* it has tool_calls; refused where the template would write them */
 } ChatMessage;
 /* One of a checked list of messages (messages_check); its texts are the JSON's. */
-ChatMessage chat_message_read(const json_t *message);
+ChatMessage template_message_read(const json_t *message);
 
 #define TEMPLATE_NAMES "raw, human, chatml, smollm2, qwen2, qwen2.5, qwen3, llama3"
 
