@@ -183,6 +183,7 @@ def test_products_for_older_processors_give_the_same_scores(model, held, level):
         assert scores == pytest.approx(row["scores"], rel=1e-5)
 
 
+@pytest.mark.skipif("asan" in str(rm.BINARY), reason="a sanitizer needs its own address space")
 def test_processors_without_avx512_score_and_train(model, held, tmp_path):
     """The same binary under an emulator of processors: one has AVX2, the other not even AVX."""
     emulator = shutil.which("qemu-x86_64")
