@@ -11,7 +11,7 @@ BUILD_PACKAGES := gcc libc6-dev libmicrohttpd-dev libjansson-dev libsodium-dev l
 	libcurl4-openssl-dev unicode-data postgresql \
 	libjs-katex libjs-highlight.js libjs-chart.js fonts-katex gzip
 TEST_PACKAGES := check clang libclang-rt-dev python3 python3-venv chromium chromium-driver \
-	fonts-noto-cjk procps curl
+	fonts-noto-cjk procps curl qemu-user
 
 CC := gcc
 CFLAGS_MODE_release := -O2 -D_FORTIFY_SOURCE=2

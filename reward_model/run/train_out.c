@@ -77,9 +77,9 @@ bool train_look_at_out(Training *training, bool *finished)
     }
     if (o->overwrite) {
         checkpoint_remove_all(training);
+        /* no longer a model, until the new one is whole */
         unlink(train_out_file(training, TRAIN_REPORT));
-        unlink(train_out_file(training,
-                              "config.json")); /* no longer a model, until the new one is whole */
+        unlink(train_out_file(training, "config.json"));
         return true;
     }
     if (o->resume) return checkpoint_find(training, &training->resumed);

@@ -200,6 +200,17 @@ START_TEST(rows_are_converted_added_gathered_scattered)
 }
 END_TEST
 
+/* Is what is denormal 0 in bf16? So converts the instruction for it. */
+static bool is_flushed(const Env *env)
+{
+    Arena arena;
+    Err err;
+    arena_init(&arena, KiB(4));
+    bool has = ops_find("cpu-bf16", &arena, &err) != NULL;
+    arena_release(&arena);
+    return has && (!strcmp(env->backend, "cpu") || !strcmp(env->backend, "cpu-bf16"));
+}
+
 START_TEST(bf16_is_rounded_to_nearest_even)
 {
     static const float in[] = {1.00390625f, 1.01171875f, 1.0039064f, -1.00390625f, INFINITY,
@@ -215,10 +226,8 @@ START_TEST(bf16_is_rounded_to_nearest_even)
         memory[31] = NAN;
         Tensor from = flat(memory, 1, 32), to = {got, 1, 32, 32, DTYPE_BF16};
         env.ops->convert(env.device, to, from);
-        for (size_t i = 0; i < LEN(want); i++) {
-            bool flushed = want[i] == 1 && got[i] == 0; /* as the processor's own conversion does */
-            ck_assert(got[i] == want[i] || flushed);
-        }
+        for (size_t i = 0; i < LEN(want); i++)
+            ck_assert_uint_eq(got[i], want[i] == 1 && is_flushed(&env) ? 0 : want[i]);
         ck_assert(isnan(element_get(to, 0, 31)));
         env_close(&env);
     }
