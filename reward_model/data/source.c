@@ -87,7 +87,13 @@ static bool looks_like_rows(const char *path, Str begin, Arena *arena, Err *err)
             return err_set(err, arena, ERR_invalid, NULL, "%s %s: %s", path, strange[i].what,
                            strange[i].mend);
     }
-    return true;
+    const char *dot = strrchr(path, '.');
+    bool table = dot && (strcasecmp(dot, ".csv") == 0 || strcasecmp(dot, ".tsv") == 0);
+    return !table || str_starts(begin, "{") ||
+           err_set(err, arena, ERR_invalid, NULL,
+                   "%s is a table by its name, not an object a line: write it as NDJSON: datasets' "
+                   "to_json() does",
+                   path);
 }
 
 static bool read_file(Source *source, int file, Arena *arena, Err *err)

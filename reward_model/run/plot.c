@@ -79,8 +79,8 @@ static bool read_log(Curve *curve, const char *path, Arena *arena, Err *err)
     return ok || err_set(err, arena, ERR_unavailable, NULL, "cannot read %s", path);
 }
 
-/* An exponential moving average, corrected for its beginning; then the axis, without outliers of
- * the very first steps. */
+/* An exponential moving average, corrected for its beginning; then the axis, of it and what was
+ * held out: single steps may fall outside, and are not drawn then. */
 static void measure(Curve *curve)
 {
     double sum = 0, weight = 0;
@@ -119,9 +119,8 @@ static double x_of(const Curve *curve, double step)
 
 static double y_of(const Curve *curve, double loss)
 {
-    double inside = fmin(curve->high, fmax(curve->low, loss));
     return HEIGHT - BOTTOM -
-           (HEIGHT - TOP - BOTTOM) * (inside - curve->low) / (curve->high - curve->low);
+           (HEIGHT - TOP - BOTTOM) * (loss - curve->low) / (curve->high - curve->low);
 }
 
 static double y_of_accuracy(const Curve *curve, double accuracy)
@@ -211,9 +210,12 @@ static void put_losses(Buf *out, const Curve *curve)
 {
     size_t every = (curve->count + POINTS_MAX - 1) / POINTS_MAX;
     buf_put_text(out, "<g class=\"train\" opacity=\"0.25\">");
-    for (size_t i = 0; i < curve->count; i += every)
-        buf_put_format(out, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"1.6\"/>",
-                       x_of(curve, curve->points[i].step), y_of(curve, curve->points[i].loss));
+    for (size_t i = 0; i < curve->count; i += every) {
+        const Point *point = &curve->points[i];
+        if (point->loss < curve->low || point->loss > curve->high) continue; /* not on the axis */
+        buf_put_format(out, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"1.6\"/>", x_of(curve, point->step),
+                       y_of(curve, point->loss));
+    }
     buf_put_text(out, "</g>\n<polyline class=\"train-line\" fill=\"none\" stroke-width=\"2\" "
                       "points=\"");
     for (size_t i = 0; i < curve->count; i += every)

@@ -40,6 +40,10 @@ def test_files_that_are_not_rows_are_told_apart(data, tmp_path):
         done = rm.run("train", *rm.TINY, "--out", tmp_path / "out", "--data", path, status=1)
         assert says in done.stderr and "file.jsonl" in done.stderr, done.stderr
         assert len(done.stderr.splitlines()) == 1
+    table = tmp_path / "pairs.CSV"
+    table.write_text("prompt,chosen,rejected\nwhy,yes,no\n", "utf-8")
+    done = rm.run("train", *rm.TINY, "--out", tmp_path / "out", "--data", table, status=1)
+    assert "pairs.CSV is a table" in done.stderr and len(done.stderr.splitlines()) == 1
 
 
 def test_no_prompt_is_lost_and_margins_are_numbers(tmp_path):
