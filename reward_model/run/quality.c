@@ -134,7 +134,7 @@ static void interval(Quality *metrics, QualityResult *out)
 {
     double n = (double)metrics->count, robust = 0, sum = 0;
     out->groups = 0;
-    out->lower = out->upper = NAN;
+    out->lower = out->upper = out->effective_pairs = NAN;
     if (metrics->count == 0) return;
     qsort(metrics->pairs, metrics->count, sizeof *metrics->pairs, group_order);
     for (size_t i = 0; i < metrics->count; i++) {
@@ -146,8 +146,8 @@ static void interval(Quality *metrics, QualityResult *out)
         sum = 0;
     }
     out->clustered = out->groups < (int64_t)metrics->count;
-    double cases = quality_effective(out->accuracy, n, (double)out->groups, robust);
-    quality_wilson(out->accuracy, cases, &out->lower, &out->upper);
+    out->effective_pairs = quality_effective(out->accuracy, n, (double)out->groups, robust);
+    quality_wilson(out->accuracy, out->effective_pairs, &out->lower, &out->upper);
 }
 
 static double calibration(const Quality *metrics, double temperature, QualityBin bins[QUALITY_BINS])
@@ -248,6 +248,7 @@ void quality_write(Buf *out, const QualityResult *r)
 {
     buf_put_format(out, "\"pairs\":%lld,\"ties\":%lld,\"groups\":%lld,", (long long)r->pairs,
                    (long long)r->ties, (long long)r->groups);
+    put_real(out, "effective_pairs", r->effective_pairs);
     put_real(out, "accuracy", r->accuracy);
     put_real(out, "lower", r->lower);
     put_real(out, "upper", r->upper);

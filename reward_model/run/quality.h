@@ -42,6 +42,7 @@ typedef struct QualityResult { /* NAN (null in JSON): of what there is none, as 
     int64_t pairs, ties, groups;
     double accuracy, lower, upper; /* 95 %: Wilson's with the effective number of pairs, which is
                                       smaller than theirs when those of a group agree */
+    double effective_pairs;
     bool clustered;
     double log_loss, brier, calibration_error; /* of σ(difference / temperature) */
     double temperature, log_loss_tempered, calibration_error_tempered;

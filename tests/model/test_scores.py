@@ -107,6 +107,7 @@ def check_interval(got, found, right, accuracy):
     assert got["groups"] == g < n
     robust = sum(sum(x) ** 2 for x in groups.values()) / n ** 2 * g / (g - 1)
     cases = n / max(1, robust / (accuracy * (1 - accuracy) / n))
+    assert got["effective_pairs"] == pytest.approx(cases)
     z = 1.959963984540054
     middle = (accuracy + z * z / (2 * cases)) / (1 + z * z / cases)
     half = z / (1 + z * z / cases) * math.sqrt(accuracy * (1 - accuracy) / cases
