@@ -128,7 +128,7 @@ static bool edit(JsonEdit *e, const Hub *hub, const HubExport *options, json_t *
 bool config_export(const Hub *hub, const HubExport *options, Buf *out, Arena *arena, Err *err)
 {
     JsonEdit e;
-    Str source = buf_str(&hub->files->config);
+    Str source = hub->config_text;
     json_t *root = json_parse_file(source, CONFIG_VALUES_MAX, arena, err);
     if (root == NULL) return false;
     json_edit_begin(&e, source, out->max);

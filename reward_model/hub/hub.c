@@ -242,6 +242,7 @@ bool hub_open(Hub *hub, const char *directory, Arena *arena, Err *err)
         ok = check_directory(&o) && read_config(&o) && read_sides(&o) && read_tokenizer(&o) &&
              open_weights(&o);
     }
+    if (ok) hub->config_text = buf_str(&hub->files->config);
     if (!ok) hub_close(hub);
     return ok;
 }

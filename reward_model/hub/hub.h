@@ -20,7 +20,8 @@ typedef struct Hub {
     double mean, deviation;
     int32_t heads;          /* score heads in the directory: 0 when there is none */
     char hash[65];          /* by hub_hash; of nothing for the tiny decoder */
-    struct HubFiles *files; /* config.json's text, tensors, the side files to copy */
+    Str config_text;        /* config.json, or what it would be for the tiny decoder */
+    struct HubFiles *files; /* owns that text, tensors, the side files to copy */
 } Hub;
 
 /* Reads config.json (unsupported keys are refused by name), tokenizer.json, chat template; maps the

@@ -1,192 +1,199 @@
 /* features.c - see features.h. */
 #include "features.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "../../server/base/clock.h"
+#include "feature_file.h"
 #include "meter.h"
 
-enum { PATH_BYTES = 4096, KEY_BYTES = 32, STORES = 2 };
-
-typedef struct FileHead {
-    char magic[8];
-    uint8_t key[KEY_BYTES];
-    int64_t count, width;
-    uint8_t padding[8];
-} FileHead; /* 64 bytes */
-
-static const char MAGIC[8] = "AILRMF01";
+enum { PATH_BYTES = 4096, STORES = 2, RECORDS_MIN = 1024, COMMIT_US = 1000000 };
 
 struct Features {
     FeaturesOptions options;
-    int64_t count;
     int32_t width, heads;
-    int64_t *begins[STORES]; /* where each element's sequences begin */
-    void *map;
-    size_t mapped;
-    const float *rows;
-    bool cached;
+    FeatureFile *file;
+    int64_t *begins[STORES];  /* of each element, its first in the next; one more: the end */
+    int64_t *records[STORES]; /* in the file, of each sequence; -1: not there yet */
+    int64_t record_room[STORES];
+    int64_t computed;              /* by this run */
     float *state[FEATURES_STATES]; /* heads, first, second: [heads, width] */
     float *gradient;
     int64_t steps;
 };
 
-/* ---- where each element's features are ---- */
+/* ---- which features each element's sequences have ---- */
 
-static bool lay_out(Features *features, Arena *arena, Err *err)
+static bool add_record(Features *features, int store, int64_t at, int64_t record)
 {
-    Pack pack;
-    bool ok = true;
-    pack_init(&pack, features->options.rules);
-    for (int s = 0; ok && s < STORES; s++) {
-        const Store *store = features->options.stores[s];
-        int64_t elements = store_elements(store);
-        features->begins[s] = malloc(((size_t)elements + 1) * sizeof(int64_t));
-        if (!features->begins[s]) ok = err_set(err, arena, ERR_unavailable, NULL, "out of memory");
-        for (int64_t e = 0; ok && e < elements; e++) {
-            pack_clear(&pack);
-            features->begins[s][e] = features->count;
-            ok = pack_add(&pack, store, e, arena, err);
-            features->count += pack.sequence_count;
-        }
+    if (at >= features->record_room[store]) {
+        int64_t room = at * 2 > RECORDS_MIN ? at * 2 : RECORDS_MIN;
+        int64_t *grown = realloc(features->records[store], (size_t)room * sizeof *grown);
+        if (!grown) return false;
+        features->records[store] = grown;
+        features->record_room[store] = room;
     }
-    pack_release(&pack);
-    return ok;
-}
-
-/* ---- the file ---- */
-
-static bool map_file(Features *features, const char *path)
-{
-    struct stat at;
-    FileHead head;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    size_t wanted = sizeof head + (size_t)features->count * (size_t)features->width * sizeof(float);
-    bool ok = fd >= 0 && fstat(fd, &at) == 0 && (size_t)at.st_size == wanted &&
-              read(fd, &head, sizeof head) == sizeof head &&
-              memcmp(head.magic, MAGIC, sizeof MAGIC) == 0 &&
-              memcmp(head.key, features->options.key, KEY_BYTES) == 0 &&
-              head.count == features->count && head.width == features->width;
-    if (ok) {
-        void *map = mmap(NULL, wanted, PROT_READ, MAP_SHARED, fd, 0);
-        ok = map != MAP_FAILED;
-        if (ok) {
-            features->map = map;
-            features->mapped = wanted;
-            features->rows = (const float *)(const void *)((const char *)map + sizeof head);
-        }
-    }
-    if (fd >= 0) close(fd);
-    return ok;
-}
-
-/* The features of the pack, appended. */
-static bool compute_pack(Features *features, Pack *pack, FILE *file, float **room, Arena *arena,
-                         Err *err)
-{
-    size_t values = (size_t)pack->sequence_count * (size_t)features->width;
-    float *grown = realloc(*room, values * sizeof *grown);
-    if (!grown) return err_set(err, arena, ERR_unavailable, NULL, "out of memory for features");
-    *room = grown;
-    if (!pack_build(pack, true, arena, err) ||
-        !model_features(features->options.model, &pack->batch, grown, arena, err))
-        return false;
-    if (fwrite(grown, sizeof *grown, values, file) != values)
-        return err_set(err, arena, ERR_unavailable, NULL, "cannot write features: %s",
-                       strerror(errno));
-    pack_clear(pack);
+    features->records[store][at] = record;
     return true;
 }
 
-static bool compute_store(Features *features, const Store *store, FILE *file, int64_t *done,
-                          int64_t rows, Meter *meter, Arena *arena, Err *err)
+/* *missing_rows: tokens of the elements that have sequences without features. */
+static bool lay_out_store(Features *features, int s, Pack *pack, int64_t *missing_rows,
+                          Arena *arena, Err *err)
 {
-    const FeaturesOptions *o = &features->options;
-    Pack pack;
-    float *room = NULL;
-    bool ok = true;
-    int64_t elements = store_elements(store);
-    pack_init(&pack, o->rules);
+    const Store *store = features->options.stores[s];
+    int64_t elements = store_elements(store), count = 0;
+    if (!features->begins[s])
+        features->begins[s] = malloc(((size_t)elements + 1) * sizeof(int64_t));
+    bool ok = features->begins[s] != NULL;
     for (int64_t e = 0; ok && e < elements; e++) {
-        if (*o->stop)
-            ok = err_set(err, arena, ERR_unavailable, NULL,
-                         "interrupted before all features were there: nothing is kept");
-        ok = ok && pack_add(&pack, store, e, arena, err);
-        if (ok && (pack.packed_rows >= o->micro_rows || e + 1 == elements)) {
-            *done += pack.row_count;
-            ok = compute_pack(features, &pack, file, &room, arena, err);
-            meter_rows(meter, "of features computed", *done, rows);
+        bool missing = false;
+        pack_clear(pack);
+        if (!pack_add(pack, store, e, arena, err)) return false;
+        features->begins[s][e] = count;
+        for (int32_t i = 0; ok && i < pack->sequence_count; i++) {
+            FeatureDigest digest = feature_digest(&pack->sequences[i]);
+            int64_t record = feature_file_find(features->file, &digest);
+            missing = missing || record < 0;
+            ok = add_record(features, s, count++, record);
         }
+        *missing_rows += missing ? pack->packed_rows : 0;
     }
-    free(room);
+    if (!ok) return err_set(err, arena, ERR_unavailable, NULL, "out of memory for features");
+    features->begins[s][elements] = count;
+    return true;
+}
+
+static bool lay_out(Features *features, int64_t *missing_rows, Arena *arena, Err *err)
+{
+    Pack pack;
+    bool ok = true;
+    *missing_rows = 0;
+    pack_init(&pack, features->options.rules);
+    for (int s = 0; ok && s < STORES; s++)
+        ok = lay_out_store(features, s, &pack, missing_rows, arena, err);
     pack_release(&pack);
     return ok;
 }
 
-static bool compute_file(Features *features, const char *path, Arena *arena, Err *err)
+/* ---- those that are missing ---- */
+
+typedef struct Computing {
+    Pack pack;
+    Meter meter;
+    float *room;
+    int64_t done, rows; /* tokens */
+    int64_t committed_us;
+} Computing;
+
+/* The features of the pack, appended; on the disk about once a second. */
+static bool compute_pack(Features *features, Computing *c, Arena *arena, Err *err)
+{
+    Pack *pack = &c->pack;
+    size_t values = (size_t)pack->sequence_count * (size_t)features->width;
+    float *grown = realloc(c->room, values * sizeof *grown);
+    if (!grown) return err_set(err, arena, ERR_unavailable, NULL, "out of memory for features");
+    c->room = grown;
+    bool ok = pack_build(pack, true, arena, err) &&
+              model_features(features->options.model, &pack->batch, grown, arena, err);
+    for (int32_t i = 0; ok && i < pack->sequence_count; i++, grown += features->width) {
+        FeatureDigest digest = feature_digest(&pack->sequences[i]);
+        if (feature_file_find(features->file, &digest) >= 0) continue;
+        ok = feature_file_add(features->file, &digest, grown, arena, err);
+        features->computed++;
+    }
+    c->done += pack->packed_rows;
+    pack_clear(pack);
+    int64_t now_us = clock_monotonic_us();
+    if (!ok || now_us - c->committed_us < COMMIT_US) return ok;
+    c->committed_us = now_us;
+    return feature_file_commit(features->file, arena, err);
+}
+
+static bool is_missing(const Features *features, int store, int64_t element)
+{
+    for (int64_t i = features->begins[store][element]; i < features->begins[store][element + 1];
+         i++)
+        if (features->records[store][i] < 0) return true;
+    return false;
+}
+
+static bool compute_store(Features *features, int store, Computing *c, Arena *arena, Err *err)
 {
     const FeaturesOptions *o = &features->options;
-    char part[PATH_BYTES + 8];
-    int64_t done = 0, rows = 0;
-    Meter meter;
-    FileHead head = {.count = features->count, .width = features->width};
-    memcpy(head.magic, MAGIC, sizeof MAGIC);
-    memcpy(head.key, o->key, KEY_BYTES);
-    snprintf(part, sizeof part, "%s.part", path);
-    FILE *file = fopen(part, "we");
-    bool ok = file && fwrite(&head, sizeof head, 1, file) == 1;
-    if (!ok)
-        err_set(err, arena, ERR_unavailable, NULL, "cannot write %s: %s", part, strerror(errno));
-    meter_begin(&meter, !o->quiet);
-    for (int s = 0; s < STORES; s++) rows += store_rows(o->stores[s]);
-    for (int s = 0; ok && s < STORES; s++)
-        ok = compute_store(features, o->stores[s], file, &done, rows, &meter, arena, err);
-    meter_end(&meter);
-    if (file && fclose(file) != 0 && ok)
-        ok = err_set(err, arena, ERR_unavailable, NULL, "cannot write %s: %s", part,
-                     strerror(errno));
-    if (ok && rename(part, path) != 0)
-        ok = err_set(err, arena, ERR_unavailable, NULL, "cannot write %s: %s", path,
-                     strerror(errno));
-    if (!ok) unlink(part);
+    bool ok = true;
+    int64_t elements = store_elements(o->stores[store]);
+    for (int64_t e = 0; ok && e < elements; e++) {
+        if (*o->stop)
+            return err_set(err, arena, ERR_unavailable, NULL,
+                           "interrupted before all features were there: those that are, are kept, "
+                           "and the same command goes on with the others");
+        ok = !is_missing(features, store, e) || pack_add(&c->pack, o->stores[store], e, arena, err);
+        if (ok && c->pack.sequence_count > 0 &&
+            (c->pack.packed_rows >= o->micro_rows || e + 1 == elements)) {
+            ok = compute_pack(features, c, arena, err);
+            meter_rows(&c->meter, "of features computed", c->done, c->rows);
+        }
+    }
     return ok;
+}
+
+static bool compute(Features *features, int64_t missing_rows, Arena *arena, Err *err)
+{
+    Computing c = {.rows = missing_rows, .committed_us = clock_monotonic_us()};
+    Err late = {0};
+    bool ok = true;
+    pack_init(&c.pack, features->options.rules);
+    meter_begin(&c.meter, !features->options.quiet);
+    for (int s = 0; ok && s < STORES; s++) ok = compute_store(features, s, &c, arena, err);
+    meter_end(&c.meter);
+    pack_release(&c.pack);
+    free(c.room);
+    return feature_file_commit(features->file, arena, ok ? err : &late) && ok;
+}
+
+/* ---- from opening to closing ---- */
+
+static bool make_state(Features *features)
+{
+    size_t values = (size_t)features->width * (size_t)features->heads;
+    bool ok = (features->gradient = calloc(values, sizeof(float)));
+    for (int i = 0; i < FEATURES_STATES; i++)
+        ok = (features->state[i] = calloc(values, sizeof(float))) && ok;
+    if (ok) model_heads_get(features->options.model, features->state[0]);
+    return ok;
+}
+
+static bool fill(Features *features, Arena *arena, Err *err)
+{
+    char path[PATH_BYTES];
+    const FeaturesOptions *o = &features->options;
+    int64_t missing_rows;
+    if (snprintf(path, sizeof path, "%s/" FEATURES_FILE, o->directory) >= PATH_BYTES)
+        return err_set(err, arena, ERR_invalid, NULL, "--out: the path is too long");
+    if (!make_state(features))
+        return err_set(err, arena, ERR_unavailable, NULL, "out of memory for features");
+    features->file = feature_file_open(path, o->key, features->width, arena, err);
+    if (!features->file || !lay_out(features, &missing_rows, arena, err)) return false;
+    if (missing_rows > 0 && (!compute(features, missing_rows, arena, err) ||
+                             !lay_out(features, &missing_rows, arena, err)))
+        return false;
+    return feature_file_map(features->file, arena, err);
 }
 
 Features *features_open(const FeaturesOptions *options, Arena *arena, Err *err)
 {
-    char path[PATH_BYTES];
     Features *features = calloc(1, sizeof *features);
-    int n = snprintf(path, sizeof path, "%s/" FEATURES_FILE, options->directory);
-    if (!features || n >= PATH_BYTES) {
-        free(features);
-        err_set(err, arena, ERR_unavailable, NULL, "out of memory, or a path that is too long");
+    if (!features) {
+        err_set(err, arena, ERR_unavailable, NULL, "out of memory for features");
         return NULL;
     }
     features->options = *options;
     features->width = model_config(options->model)->width;
     features->heads = model_heads(options->model);
-    size_t values = (size_t)features->width * (size_t)features->heads;
-    bool ok = lay_out(features, arena, err);
-    for (int i = 0; i < FEATURES_STATES; i++)
-        ok = (features->state[i] = calloc(values, sizeof(float))) && ok;
-    features->gradient = calloc(values, sizeof(float));
-    if (ok && features->gradient) {
-        model_heads_get(options->model, features->state[0]);
-        features->cached = map_file(features, path);
-        if (features->cached) return features;
-        if (compute_file(features, path, arena, err)) {
-            if (map_file(features, path)) return features;
-            err_set(err, arena, ERR_unavailable, NULL, "cannot map %s: %s", path, strerror(errno));
-        }
-    } else if (err->code == ERR_none) {
-        err_set(err, arena, ERR_unavailable, NULL, "out of memory for features");
-    }
+    if (fill(features, arena, err)) return features;
     features_close(features);
     return NULL;
 }
@@ -194,21 +201,19 @@ Features *features_open(const FeaturesOptions *options, Arena *arena, Err *err)
 void features_close(Features *features)
 {
     if (!features) return;
-    if (features->map) munmap(features->map, features->mapped);
-    for (int s = 0; s < STORES; s++) free(features->begins[s]);
+    feature_file_close(features->file);
+    for (int s = 0; s < STORES; s++) {
+        free(features->begins[s]);
+        free(features->records[s]);
+    }
     for (int i = 0; i < FEATURES_STATES; i++) free(features->state[i]);
     free(features->gradient);
     free(features);
 }
 
-bool features_were_cached(const Features *features)
+int64_t features_computed(const Features *features)
 {
-    return features->cached;
-}
-
-int64_t features_count(const Features *features)
-{
-    return features->count;
+    return features->computed;
 }
 
 float *features_state(Features *features, int index, size_t *count)
@@ -224,18 +229,20 @@ int64_t *features_steps(Features *features)
 
 /* ---- training on it ---- */
 
-/* The features of a group's first sequence; the others follow. */
-static const float *group_rows(const Features *features, int which, const Pack *pack, int32_t group)
+/* The features of a group's i-th sequence. */
+static const float *group_row(const Features *features, int which, const Pack *pack, int32_t group,
+                              int32_t i)
 {
-    return features->rows + features->begins[which][pack->elements[group]] * features->width;
+    int64_t begin = features->begins[which][pack->elements[group]];
+    return feature_file_row(features->file, features->records[which][begin + i]);
 }
 
 void features_scores(Features *features, int which, Pack *pack)
 {
     int32_t sequence = 0;
-    for (int32_t g = 0; g < pack->group_count; g++) {
-        const float *row = group_rows(features, which, pack, g);
-        for (int32_t i = 0; i < pack->groups[g].count; i++, sequence++, row += features->width)
+    for (int32_t g = 0; g < pack->group_count; g++)
+        for (int32_t i = 0; i < pack->groups[g].count; i++, sequence++) {
+            const float *row = group_row(features, which, pack, g, i);
             for (int32_t head = 0; head < features->heads; head++) {
                 const float *weights = features->state[0] + (int64_t)head * features->width;
                 double sum = 0;
@@ -243,21 +250,21 @@ void features_scores(Features *features, int which, Pack *pack)
                     sum += (double)row[k] * (double)weights[k];
                 pack->scores[(int64_t)sequence * features->heads + head] = (float)sum;
             }
-    }
+        }
 }
 
 void features_backward(Features *features, int which, const Pack *pack)
 {
     int32_t sequence = 0;
-    for (int32_t g = 0; g < pack->group_count; g++) {
-        const float *row = group_rows(features, which, pack, g);
-        for (int32_t i = 0; i < pack->groups[g].count; i++, sequence++, row += features->width)
+    for (int32_t g = 0; g < pack->group_count; g++)
+        for (int32_t i = 0; i < pack->groups[g].count; i++, sequence++) {
+            const float *row = group_row(features, which, pack, g, i);
             for (int32_t head = 0; head < features->heads; head++) {
                 float by = pack->gradient[(int64_t)sequence * features->heads + head];
                 float *gradient = features->gradient + (int64_t)head * features->width;
                 for (int32_t k = 0; by != 0 && k < features->width; k++) gradient[k] += by * row[k];
             }
-    }
+        }
 }
 
 bool features_step(Features *features, const StepOptions *o, double *norm, Arena *arena, Err *err)

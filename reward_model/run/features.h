@@ -1,8 +1,5 @@
-/* features.h - `--mode head`: what the heads read, computed once and kept on disk, and the heads
- * trained on it by AdamW.
- *
- * File: a header with a key (hash of weights, data and options that matter), then [sequences,
- * width] fp32 in the order of the stores' elements. A file with another key is computed anew. */
+/* features.h - `--mode head`: what the heads read, computed once for each sequence and kept on disk
+ * (feature_file.h), and the heads trained on it by AdamW. */
 #ifndef AILERON_RM_FEATURES_H
 #define AILERON_RM_FEATURES_H
 
@@ -15,7 +12,7 @@ typedef struct Features Features;
 
 typedef struct FeaturesOptions {
     const char *directory;  /* where the file is, or will be */
-    const uint8_t *key;     /* 32 bytes */
+    const uint8_t *key;     /* of the model, FEATURE_KEY_BYTES */
     const Store *stores[2]; /* train, held out */
     Model *model;
     const PackRules *rules;
@@ -24,11 +21,12 @@ typedef struct FeaturesOptions {
     const volatile int *stop;
 } FeaturesOptions;
 
-/* Maps the file, computing it first when it is not there or of something else. */
+/* Finds what the file has of the stores' sequences, computes the others, and maps them. What is
+ * computed is kept even when an error or a signal ends it. */
 MUST_CHECK Features *features_open(const FeaturesOptions *options, Arena *arena, Err *err);
 void features_close(Features *features);
-bool features_were_cached(const Features *features);
-int64_t features_count(const Features *features); /* sequences */
+/* Sequences that had none yet. */
+int64_t features_computed(const Features *features);
 
 /* Scores of a pack whose elements are of stores[which]; remembers them for the backward pass. */
 void features_scores(Features *features, int which, Pack *pack);

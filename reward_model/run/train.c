@@ -85,18 +85,15 @@ static double default_rate(const Options *o, const ModelConfig *config)
     return size < 1000000000 ? 1e-5 : size < 7000000000 ? 5e-6 : 2e-6;
 }
 
-/* Of weights, data, and what decides how texts become features. */
+/* The key: of weights, and what decides how they make features of tokens. */
 static bool open_features(Training *training)
 {
     Session *s = &training->session;
     const Options *o = &s->options;
     uint8_t key[CRYPTO_HASH_BYTES];
-    Str text = arena_printf(&s->arena, "%s %s %s %s %d %d %lld %lld %g %d %d %d %lld", s->hub.hash,
-                            training->dataset.origin.hash, training->dataset.eval_origin.hash,
-                            template_name(s->tokens.chat), s->tokens.eos_id, s->tokens.max_length,
-                            (long long)o->overlong, (long long)o->split, o->eval_share,
-                            o->skip_train_rows, (int)s->dtype, o->gold, (long long)o->limit);
-    if (o->init[0]) text = arena_printf(&s->arena, "%s %lld", text.ptr, (long long)o->seed);
+    int64_t seed = o->init[0] ? o->seed : 0; /* of weights that are in no file */
+    Str text = arena_printf(&s->arena, "%s %s %d %lld %.*s", s->hub.hash, s->ops->name,
+                            (int)s->dtype, (long long)seed, STR_ARG(s->hub.config_text));
     if (!text.ptr) return err_set(&s->err, &s->arena, ERR_unavailable, NULL, "out of memory");
     crypto_hash(key, text, NULL);
     FeaturesOptions options = {.directory = o->out,

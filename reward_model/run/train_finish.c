@@ -210,11 +210,11 @@ static void put_speed(Buf *out, const Training *training)
                    (long long)state->computed_tokens, (double)state->pairs / seconds);
     /* heads on cached features compute no tokens */
     json_put_real(out, training->features ? (double)NAN : (double)state->tokens / seconds);
+    int64_t computed = training->features ? features_computed(training->features) : 0;
     buf_put_format(out,
-                   ",\"features_cached\":%s},\"memory\":{\"model_bytes_peak\":%zu,"
-                   "\"resident_bytes_peak\":%lld}",
-                   training->features && features_were_cached(training->features) ? "true"
-                                                                                  : "false",
+                   ",\"features_computed\":%lld,\"features_cached\":%s},"
+                   "\"memory\":{\"model_bytes_peak\":%zu,\"resident_bytes_peak\":%lld}",
+                   (long long)computed, training->features && computed == 0 ? "true" : "false",
                    use.bytes_peak, (long long)usage.ru_maxrss * 1024);
 }
 

@@ -1,10 +1,12 @@
 """Runs of the real aileron-rm from scratch (--init tiny): that they learn, repeat bit for bit,
 survive kill -9 and SIGTERM, stop early, and refuse what they should."""
 import json
+import random
 import re
 import resource
 import shutil
 import signal
+import struct
 import time
 
 import pytest
@@ -295,19 +297,86 @@ def test_every_kind_of_opinion_trains_in_one_batch(tmp_path):
     assert report["train"]["ties"] > 0
 
 
-def test_head_mode_reuses_cached_features(data, tmp_path):
+def committed(out):
+    """How many features are kept."""
+    file = out / "features.f32"
+    head = file.read_bytes()[:48] if file.exists() else b""
+    return struct.unpack("<q", head[40:])[0] if len(head) == 48 else 0
+
+
+def features(out):
+    """How many features the run computed, and how many are kept."""
+    return rm.report(out)["speed"]["features_computed"], committed(out)
+
+
+def test_head_mode_computes_a_feature_once(data, tmp_path):
     out = tmp_path / "out"
-    common = ["train", *rm.TINY, "--out", out, "--data", data, "--mode", "head", "--batch", "32",
-              "--epochs", "20"]
-    rm.run(*common)
+    common = ["train", *rm.TINY, "--mode", "head", "--batch", "32", "--epochs", "20",
+              "--split", "all"]
+    rm.run(*common, "--out", out, "--data", data)
+    first = weights(out)
+    count = features(out)[0]
+    assert features(out) == (count, count) and 230 < count <= 240
     assert rm.report(out)["speed"]["features_cached"] is False
     assert rm.report(out)["speed"]["tokens_per_second"] is None  # none were computed
-    first = weights(out)
+    rm.run(*common, "--out", out, "--data", data, "--overwrite")
+    assert features(out) == (0, count) and weights(out) == first
+    assert rm.report(out)["speed"]["features_cached"] is True
+    more = rm.write(tmp_path / "more.jsonl", rm.rows(50, seed=4))
+    rm.run(*common, "--out", out, "--data", data, "--data", more, "--overwrite")
+    assert features(out) == (100, count + 100)
+    both = weights(out)
+    rm.run(*common, "--out", tmp_path / "both", "--data", data, "--data", more)
+    assert weights(tmp_path / "both") == both, "features depend on what they were computed beside"
+    rm.run(*common, "--out", out, "--data", more, "--seed", "2", "--overwrite")
+    assert features(out) == (100, 100), "of other weights"
+
+
+def test_features_outlive_what_ends_their_computing(tmp_path):
+    """By a signal that can be answered, then by one that cannot; the third run has the rest to do."""
+    source = random.Random(3)
+    data = rm.write(tmp_path / "long.jsonl", [
+        {**row, "prompt": f"{row['prompt']} {' '.join(source.choices(rm.WORDS, k=120))}"}
+        for row in rm.rows(250, seed=6)])
+    out, whole = tmp_path / "out", tmp_path / "whole"
+    common = ["train", *rm.TINY, "--mode", "head", "--micro-rows", "2000", "--split", "all",
+              "--data", data, "--out"]
+    kept = 0
+    for number in signal.SIGTERM, signal.SIGKILL:
+        process = rm.start(*common, out)
+        deadline = time.monotonic() + 120
+        while committed(out) <= kept:
+            assert process.poll() is None, process.communicate()[1]
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+        assert committed(out) > kept
+        kept = committed(out)
+        if number == signal.SIGTERM:
+            assert process.returncode == 1 and "the same command goes on" in errors, errors
+        else:
+            assert process.returncode == -signal.SIGKILL
+    rm.run(*common, out)
+    assert features(out) == (500 - kept, 500)
+    rm.run(*common, whole)
+    assert features(whole) == (500, 500) and weights(out) == weights(whole)
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "count", "older"])
+def test_a_feature_file_that_is_not_whole_begins_anew(tmp_path, damage):
+    data = rm.write(tmp_path / "data.jsonl", rm.rows(30))
+    out = tmp_path / "out"
+    common = ["train", *rm.TINY, "--mode", "head", "--out", out, "--data", data]
+    rm.run(*common)
+    first, (_, count) = weights(out), features(out)
+    file = out / "features.f32"
+    whole = file.read_bytes()
+    file.write_bytes({"empty": b"", "cut": whole[:-1], "older": b"AILRMF01" + whole[8:],
+                      "count": whole[:40] + struct.pack("<q", 1 << 62) + whole[48:]}[damage])
     rm.run(*common, "--overwrite")
-    assert rm.report(out)["speed"]["features_cached"] is True and weights(out) == first
-    rm.write(tmp_path / "other.jsonl", rm.rows(50, seed=4))
-    rm.run(*common[:-6], "--mode", "head", "--overwrite", "--data", tmp_path / "other.jsonl")
-    assert rm.report(out)["speed"]["features_cached"] is False
+    assert features(out) == (count, count) and weights(out) == first
+    assert file.read_bytes() == whole
 
 
 def test_what_is_computed_again_changes_no_byte(data, trained, tmp_path):
