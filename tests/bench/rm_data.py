@@ -84,14 +84,20 @@ def place(text, shares=100):
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") % shares
 
 
+def ran(*arguments):
+    """What `aileron-rm` says. Rows may be refused, which its report counts."""
+    done = subprocess.run([str(rm.BINARY), *map(str, arguments), "--quiet"],
+                          capture_output=True, text=True, check=False)
+    if done.returncode not in (0, 3):  # 3: rows were refused
+        raise RuntimeError(f"{arguments[0]}: {done.stderr[-1500:]}")
+    return done.stdout
+
+
 def train(*arguments):
     """One run of `aileron-rm train`: its steps, report, wall seconds and peak memory."""
     begun = time.monotonic()
-    done = subprocess.run([str(rm.BINARY), "train", *map(str, arguments), "--quiet"],
-                          capture_output=True, text=True, check=False)
+    ran("train", *arguments)
     wall = time.monotonic() - begun
-    if done.returncode not in (0, 3):  # 3: rows were refused, which the report counts
-        raise RuntimeError(f"train: {done.stderr[-1500:]}")
     out = pathlib.Path(arguments[arguments.index("--out") + 1])
     report = rm.report(out)
     return {"steps": rm.read(out / "train.jsonl"), "report": report, "wall_s": wall,
