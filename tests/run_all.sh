@@ -74,10 +74,11 @@ run_script()
 run_pytest()
 {
     local log=build/test-logs/$MODE-$1.log status
-    # Browsers mostly wait, so two of them, each with a server of its own; on a busy machine one now
-    # and then misses a moment: one more try, and it is said.
+    # Browsers and clients mostly wait, so two at once, each with a server of its own; on a busy
+    # machine a browser now and then misses a moment: one more try, and it is said.
     local more=() python=$PYTHON
-    [ "$1" = ui ] && more=(--reruns 1 -n 2 --dist worksteal)
+    [[ $1 == ui || $1 == api ]] && more=(-n 2 --dist worksteal)
+    [ "$1" = ui ] && more+=(--reruns 1)
     # (a test that hangs ends, with every thread's stack)
     more+=(-o faulthandler_timeout=600 -o faulthandler_exit_on_timeout=true)
     [ "$1" = interop ] && python=$(PYTHON=$PYTHON tests/interop/venv.sh)
