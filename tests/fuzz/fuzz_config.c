@@ -25,17 +25,13 @@ static bool read_config(Str text, ModelConfig *config, Arena *arena)
 
 static void export(Str text, const ModelConfig *config, Buf *out, Arena *arena)
 {
-    struct HubFiles files = {0};
-    const Hub hub = {.config = *config, .files = &files};
+    const Hub hub = {.config = *config, .config_text = text};
     const HubExport options = {.chat = TEMPLATE_HUMAN,
                                .pad_id = 0,
                                .deviation = 1,
                                .report_key = "{\"rows\":{\"n\":[1]}}"};
     Err err = {0};
-    buf_init(&files.config, CONFIG_TEXT_MAX);
-    buf_put_str(&files.config, text);
     if (!config_export(&hub, &options, out, arena, &err)) abort();
-    buf_release(&files.config);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
