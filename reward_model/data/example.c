@@ -107,7 +107,7 @@ static bool hash_messages(Example *out, Arena *arena, Err *err)
     hasher_init(hasher, NULL);
     for (size_t i = 0; i < out->message_count; i++) {
         Str words = words_of(out->messages[i].content, arena);
-        if (!words.ptr)
+        if (!words.ptr || !out->messages[i].content.ptr)
             return err_set(err, arena, ERR_too_large, "", "the row needs too much memory");
         hasher_add(hasher, out->messages[i].role);
         hasher_add(hasher, words);
@@ -128,7 +128,7 @@ static bool prompt_read(ExampleReader *reader, Example *out, Err *err)
     if (!messages) return err_set(err, arena, ERR_too_large, "", "the row needs too much memory");
     for (size_t i = 0; i < count; i++) {
         messages[i] = list
-                          ? template_message_read(json_array_get(reader->prompt, i))
+                          ? template_message_read(json_array_get(reader->prompt, i), arena)
                           : (ChatMessage){.role = STR("user"), .content = json_str(reader->prompt)};
     }
     out->messages = messages;

@@ -58,8 +58,9 @@ static bool read_prompt(Scoring *s, const json_t *prompt, const ChatMessage **me
     ChatMessage *all = arena_alloc(&s->batch, *count * sizeof *all);
     if (!all) return too_much(s, err);
     for (size_t i = 0; i < *count; i++) {
-        all[i] = list ? template_message_read(json_array_get(prompt, i))
+        all[i] = list ? template_message_read(json_array_get(prompt, i), &s->batch)
                       : (ChatMessage){.role = STR("user"), .content = json_str(prompt)};
+        if (!all[i].content.ptr) return too_much(s, err);
     }
     *messages = all;
     return true;

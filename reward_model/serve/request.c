@@ -114,7 +114,8 @@ static bool read_messages(const Decoding *d, const char *pointer, ChatMessage **
     *out = arena_alloc(d->arena, *count * sizeof **out);
     if (!*out) return no_room(d);
     for (size_t i = 0; i < *count; i++) {
-        (*out)[i] = template_message_read(json_array_get(list, i));
+        (*out)[i] = template_message_read(json_array_get(list, i), d->arena);
+        if (!(*out)[i].content.ptr) return no_room(d);
     }
     return true;
 }

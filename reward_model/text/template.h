@@ -23,8 +23,9 @@ typedef struct ChatMessage {
     Str role, content; /* role: system, user, assistant; tool only with raw, qwen2.5 and qwen3 */
     bool calls;        /* it has tool_calls; refused where the template would write them */
 } ChatMessage;
-/* One of a checked list of messages (messages_check); its texts are the JSON's. */
-ChatMessage template_message_read(const json_t *message);
+/* One of a checked list of messages (messages_check); its texts are the JSON's, or the arena's
+ * where they came in parts. content.ptr NULL: no memory. */
+ChatMessage template_message_read(const json_t *message, Arena *arena);
 
 #define TEMPLATE_NAMES "raw, human, chatml, smollm2, qwen2, qwen2.5, qwen3, llama3"
 

@@ -1,6 +1,7 @@
 /* task.c - the TASK object: what an annotator sees, and never who wrote it. */
 #include "api.h"
 
+#include "../base/content.h"
 #include "../base/markdown.h"
 
 /* The settings an annotator's page needs; the rest (shares, overlap, policy) stays inside. */
@@ -21,7 +22,7 @@ static void message_put(Buf *out, Str role, Str content)
 }
 
 /* A prompt is a text (one user message), a message list, or unknown. */
-static void prompt_put(Buf *out, const json_t *prompt)
+static void prompt_put(Buf *out, const json_t *prompt, Arena *arena)
 {
     size_t i;
     json_t *message;
@@ -29,7 +30,7 @@ static void prompt_put(Buf *out, const json_t *prompt)
     if (json_is_string(prompt)) message_put(out, STR("user"), json_str(prompt));
     json_array_foreach(prompt, i, message)
     {
-        Str content = json_str(json_object_get(message, "content"));
+        Str content = content_text(json_object_get(message, "content"), arena);
         if (i) buf_put_char(out, ',');
         message_put(out, json_str(json_object_get(message, "role")),
                     content.ptr ? content : STR(""));
@@ -72,7 +73,7 @@ bool task_put(Buf *out, Str settings_text, Str prompt_text, Str candidates_text,
             json_put_value(out, json_object_get(settings, shown_settings[i]));
         }
         buf_put_text(out, ",\"prompt\":");
-        prompt_put(out, prompt);
+        prompt_put(out, prompt, arena);
         buf_put_text(out, ",\"candidates\":");
         candidates_put(out, candidates);
         buf_put_char(out, '}');

@@ -1,5 +1,6 @@
 /* messages.c - checks of prompts and turns, and the pieces the pair shapes are made of. */
 #include "messages.h"
+#include "../base/content.h"
 
 static const char *const roles[] = {"system", "developer", "user", "assistant", "tool"};
 
@@ -44,13 +45,6 @@ static bool role_known(Str role)
     return false;
 }
 
-static bool text_check(const json_t *text, const char *pointer, Arena *arena, Err *err)
-{
-    if (json_string_length(text) > ROW_TEXT_MAX)
-        return err_set(err, arena, ERR_invalid, pointer, "must be at most %d bytes", ROW_TEXT_MAX);
-    return true;
-}
-
 static bool message_check(const json_t *message, const char *pointer, Arena *arena, Err *err)
 {
     if (!json_is_object(message))
@@ -61,19 +55,17 @@ static bool message_check(const json_t *message, const char *pointer, Arena *are
         return err_set(err, arena, ERR_invalid, json_pointer(arena, pointer, "role"),
                        "must be system, developer, user, assistant or tool");
     const json_t *content = json_object_get(message, "content");
-    if (json_is_string(content))
-        return text_check(content, json_pointer(arena, pointer, "content"), arena, err);
     bool calls = json_array_size(json_object_get(message, "tool_calls")) > 0;
     if (calls && (!content || json_is_null(content)))
         return true; /* an assistant that only calls tools says nothing */
-    return err_set(err, arena, ERR_invalid, json_pointer(arena, pointer, "content"),
-                   "must be text");
+    return content_check(content, ROW_TEXT_MAX, json_pointer(arena, pointer, "content"), arena,
+                         err);
 }
 
 bool messages_check(const json_t *prompt, const char *pointer, Arena *arena, Err *err)
 {
     if (json_is_string(prompt))
-        return text_check(prompt, pointer, arena, err);
+        return content_check(prompt, ROW_TEXT_MAX, pointer, arena, err);
     if (!json_is_array(prompt))
         return err_set(err, arena, ERR_invalid, pointer, "must be text or a list of messages");
     size_t count = json_array_size(prompt);
@@ -206,10 +198,13 @@ static bool answer_read(RowReader *reader, const json_t *side, size_t at, const 
     if (!str_is(json_str(json_object_get(answer, "role")), "assistant"))
         return err_set(err, &reader->arena, ERR_invalid,
                        json_pointer(&reader->arena, place, "role"), "must be assistant");
-    completion->content = json_str(json_object_get(answer, "content"));
-    if (!completion->content.ptr)
+    const json_t *content = json_object_get(answer, "content");
+    if (!content || json_is_null(content))
         return err_set(err, &reader->arena, ERR_invalid,
                        json_pointer(&reader->arena, place, "content"), "must be text");
+    completion->content = content_text(content, &reader->arena);
+    if (!completion->content.ptr)
+        return no_room(reader, err);
     Buf *out = &reader->scratch;
     const char *name;
     json_t *value;
@@ -318,14 +313,16 @@ Str prompt_transcript(Str prompt, Arena *arena, bool *turns)
     Err err;
     json_t *list = json_parse(prompt, arena, &err);
     Buf out;
+    bool whole = list != NULL;
     buf_init(&out, ROW_ARENA_MAX);
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *message = json_array_get(list, i);
-        put_turn(&out, json_str(json_object_get(message, "role")),
-                 json_str(json_object_get(message, "content")), i == 0);
+        Str content = content_text(json_object_get(message, "content"), arena);
+        whole = whole && content.ptr;
+        put_turn(&out, json_str(json_object_get(message, "role")), content, i == 0);
     }
     buf_put_text(&out, "\n\nAssistant:");
-    Str text = buf_ok(&out) && list ? arena_copy(arena, buf_str(&out)) : (Str){NULL, 0};
+    Str text = buf_ok(&out) && whole ? arena_copy(arena, buf_str(&out)) : (Str){NULL, 0};
     buf_release(&out);
     json_decref(list);
     return text;

@@ -1,7 +1,8 @@
 /* messages.h - prompts and turns: what the readers and writers of all shapes share.
  *
- * A prompt is a JSON string or a list of message objects with role and content; other members of a
- * message (name, tool_calls, …) are kept as they are. Strs returned live in the reader's arena. */
+ * A prompt is a JSON string or a list of message objects with role and content (content.h); other
+ * members of a message (name, tool_calls, …) are kept as they are. Strs returned live in the
+ * reader's arena. */
 #ifndef AILERON_MESSAGES_H
 #define AILERON_MESSAGES_H
 

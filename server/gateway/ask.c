@@ -2,6 +2,8 @@
  */
 #include "internal.h"
 
+#include "../base/content.h"
+
 enum { SENT_BYTES_MAX = 33554432 }; /* a body that is written anew */
 
 /* The first not yet tried that serves the model and may be called; full tells that one may later.
@@ -90,7 +92,7 @@ static bool call_demo(Exchange *x, const UpstreamEvents *events)
     for (size_t i = json_array_size(messages); i-- > 0;) {
         const json_t *message = json_array_get(messages, i);
         if (!str_is(json_str(json_object_get(message, "role")), "user")) continue;
-        question = thread_content_text(json_object_get(message, "content"), &x->req->arena);
+        question = content_text(json_object_get(message, "content"), &x->req->arena);
         break;
     }
     const DemoRequest request =

@@ -4,6 +4,7 @@
 #include "internal.h"
 
 #include "../base/clock.h"
+#include "../base/content.h"
 #include "../base/log.h"
 
 enum { MESSAGES_BYTES_MAX = 1048576, ROOM_BYTES = 65536, RESENDS_MAX = 2 };
@@ -133,7 +134,7 @@ static bool send_edit(Exchange *x, const Rows *rows)
 {
     Err err = {0};
     Str shown = rows_text(rows, 0, rows_column(rows, "candidate_content"));
-    Str said = thread_content_text(json_object_get(x->thread.before, "content"), &x->req->arena);
+    Str said = content_text(json_object_get(x->thread.before, "content"), &x->req->arena);
     double kept = similar_texts(shown, said);
     if (kept < EDIT_KEPT_MIN || x->resends >= RESENDS_MAX || said.len == 0) return false;
     const DbParam params[] = {
@@ -165,7 +166,7 @@ static Str last_user_text(Exchange *x, const json_t *messages)
     for (size_t i = json_array_size(messages); i-- > 0;) {
         const json_t *message = json_array_get(messages, i);
         if (!str_is(json_str(json_object_get(message, "role")), "user")) continue;
-        return thread_content_text(json_object_get(message, "content"), &x->req->arena);
+        return content_text(json_object_get(message, "content"), &x->req->arena);
     }
     return STR("");
 }

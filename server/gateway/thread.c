@@ -82,24 +82,6 @@ Uuid thread_text_digest(Str text)
     return hasher_uuid(hasher, digest);
 }
 
-Str thread_content_text(const json_t *content, Arena *arena)
-{
-    size_t i;
-    json_t *part;
-    Str text = only_text(content);
-    if (text.ptr != NULL || !json_is_array(content)) return text.ptr ? text : STR("");
-    text = STR("");
-    json_array_foreach(content, i, part)
-    {
-        Str piece = json_str(json_object_get(part, "text"));
-        if (piece.ptr == NULL) continue;
-        text = arena_printf(arena, STR_FMT "%s" STR_FMT, STR_ARG(text), text.len > 0 ? "\n" : "",
-                            STR_ARG(piece));
-        if (text.ptr == NULL) return STR("");
-    }
-    return text;
-}
-
 /* One step of the chain: the digest so far becomes the digest with this message. */
 static void chain_step(Hasher *hasher, uint8_t digest[CRYPTO_HASH_BYTES], const json_t *message,
                        const uint8_t key[CRYPTO_KEY_BYTES])

@@ -46,8 +46,5 @@ Uuid thread_user_id(int64_t project_id, Str user, const uint8_t key[CRYPTO_KEY_B
 Uuid thread_answer_digest(const json_t *message);
 /* An answer whose text is known, without tool calls. */
 Uuid thread_text_digest(Str text);
-/* The text of a message's content: a string, or the text parts of a list. Arena copy only for
- * lists. */
-Str thread_content_text(const json_t *content, Arena *arena);
 
 #endif

@@ -179,6 +179,39 @@ def test_every_format_is_recognised(make_project):
         assert project.import_text(lines(row), format=name).json()["present"] == 1
 
 
+def parts(*texts):
+    """Content as clients of OpenAI's send it."""
+    return [{"type": "text", "text": text} for text in texts]
+
+
+def test_content_in_parts_is_text(project):
+    prompt = [{"role": "system", "content": parts("Be kind.")},
+              {"role": "user", "content": parts("One?", "Two?")}]
+    row = {"prompt": prompt, "chosen": [{"role": "assistant", "content": parts("a", "b")}],
+           "rejected": [{"role": "assistant", "content": "c"}]}
+    assert counts(project.import_rows([row]))[-1] == 0
+    task = project.leases(project.client("annotator"))[0]["task"]
+    assert [m["content"] for m in task["prompt"]] == ["Be kind.", "One?\nTwo?"]
+    assert "Two?" in task["prompt"][1]["html"]
+    exported = project.export_rows()
+    assert exported[0]["prompt"] == prompt
+    assert {c["content"] for c in exported[0]["completions"]} == {"a\nb", "c"}
+    assert project.import_rows(exported)["present"] == 1
+    hh = project.export_rows(format="hh")[0]
+    assert hh["chosen"] == "Be kind.\n\nHuman: One?\nTwo?\n\nAssistant: a\nb"
+
+
+@pytest.mark.parametrize("content, pointer", [
+    ([], ""), (parts("a") + [{"type": "image_url", "image_url": {"url": "data:,"}}], "/1/type"),
+    (["a"], "/0"), ([{"text": "a"}], "/0"), ([{"type": "text", "text": 1}], "/0/text"),
+    (parts(*"a" * 1025), ""), (parts("a" * 600_000, "b" * 600_000), ""), ({"text": "a"}, ""),
+    (5, ""), (None, "")])
+def test_content_that_is_no_text_is_refused(project, content, pointer):
+    result = project.import_rows([{"prompt": [{"role": "user", "content": content}],
+                                   "chosen": "a", "rejected": "b"}])
+    assert [row["pointer"] for row in result["refused"]] == ["/prompt/0/content" + pointer]
+
+
 def test_other_columns_are_kept(project):
     project.import_rows([{"prompt": "p", "chosen": "a", "rejected": "b", "margin": 0.25,
                           "meta": {"deep": [1]}}])

@@ -1,6 +1,7 @@
 /* fuzz_example.c - hostile lines of training data, one after the other through one reader. What is
  * accepted points at its own answers only, and reads the same again. */
 // sources: reward_model/data/example.c reward_model/data/unpaired.c reward_model/text/message.c
+// sources: server/base/content.c
 // sources: server/formats/*.c server/base/json*.c server/base/utf8.c
 // sources: server/base/arena.c server/base/buf.c server/base/err.c server/base/crypto.c
 // sources: server/base/clock.c server/base/metrics.c

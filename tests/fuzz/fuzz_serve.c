@@ -1,6 +1,7 @@
 /* fuzz_serve.c - bodies of requests for scores: the first byte chooses the shape. What is decoded
  * keeps its limits, what is refused says why, and the reply to what was decoded is JSON. */
 // sources: reward_model/serve/request.c reward_model/serve/answer.c server/formats/messages.c
+// sources: server/base/content.c
 // sources: server/base/json*.c server/base/utf8.c server/base/arena.c reward_model/text/message.c
 // sources: server/base/buf.c server/base/err.c server/base/crypto.c server/base/clock.c
 // sources: server/base/metrics.c

@@ -73,7 +73,7 @@ static bool render(Probe *p)
     buf_init(&text, MiB(64));
     json_array_foreach(list, i, item)
     {
-        messages[i] = template_message_read(item);
+        messages[i] = template_message_read(item, &p->arena);
     }
     bool ok = template_render(p->chat, messages, json_array_size(list), &text, &p->arena, &p->err);
     Str rendered = text.len > 0 ? buf_str(&text) : STR("");

@@ -160,9 +160,14 @@ def test_scores_come_back_in_order_with_their_lines(model):
              {"prompt": [{"role": "user", "content": "a"}],
               "completions": [{"content": "yes"}, {"content": "no", "model": "m"}]},
              {"prompt": "a", "chosen": "yes", "rejected": "no"},
-             {"prompt": "a", "completion": "yes", "label": True}]
+             {"prompt": "a", "completion": "yes", "label": True},
+             {"prompt": [{"role": "user", "content": "a\nb"}], "completions": ["yes", "no"]},
+             {"prompt": [{"role": "user", "content": [{"type": "text", "text": "a"},
+                                                      {"type": "text", "text": "b"}]}],
+              "completions": ["yes", "no"]}]
     scored = rm.score(model, lines)
-    assert [len(row["scores"]) for row in scored] == [3, 2, 2, 1]
+    assert [len(row["scores"]) for row in scored] == [3, 2, 2, 1, 2, 2]
+    assert scored[5]["scores"] == scored[4]["scores"] != scored[0]["scores"][:2]
     for line, row in zip(lines, scored):
         assert {key: value for key, value in row.items() if key != "scores"} == line
     yes, no = scored[0]["scores"][:2]

@@ -22,7 +22,7 @@ static const Refused aileron_refused[] = {
     {"{\"prompt\":[]," PAIR "}", "/prompt", "1 to"},
     {"{\"prompt\":[{\"role\":\"bot\",\"content\":\"x\"}]," PAIR "}", "/prompt/0/role", "assistant"},
     {"{\"prompt\":[{\"content\":\"x\"}]," PAIR "}", "/prompt/0/role", NULL},
-    {"{\"prompt\":[{\"role\":\"user\",\"content\":[]}]," PAIR "}", "/prompt/0/content", "text"},
+    {"{\"prompt\":[{\"role\":\"user\",\"content\":[]}]," PAIR "}", "/prompt/0/content", "parts"},
     {"{\"prompt\":[{\"role\":\"user\",\"content\":null}]," PAIR "}", "/prompt/0/content", "text"},
     {"{\"prompt\":[\"x\"]," PAIR "}", "/prompt/0", "message"},
     {"{\"prompt\":\"p\",\"completions\":[]}", "/completions", "2 to 9"},
