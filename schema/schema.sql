@@ -79,6 +79,19 @@ CREATE FUNCTION public.choice_to_slot(shown smallint[], choice smallint) RETURNS
     select case choice when -1 then 'tie' when -2 then 'both_bad' when -3 then 'cannot_judge'
                        else index_to_slot(shown, choice::integer) end $$;
 
+CREATE FUNCTION public.content_text(content json) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    AS $$
+    select case json_typeof(content)
+           when 'string' then content #>> '{}'
+           when 'array' then
+               (select string_agg(case when part ->> 'type' = 'text' then coalesce(part ->> 'text', '')
+                                       else '[' || coalesce(left(part ->> 'type', 64), 'part') || ']' end,
+                                  E'\n' order by place)
+                  from json_array_elements(content) with ordinality as parts (part, place))
+           else '' end
+$$;
+
 CREATE FUNCTION public.conversation_expired(project integer, conversation uuid, since timestamp with time zone) RETURNS boolean
     LANGUAGE plpgsql STABLE
     AS $$
@@ -543,7 +556,7 @@ begin
     return (
     select jsonb_build_object('prompt', left(case json_typeof(p.messages)
                    when 'string' then p.messages #>> '{}'
-                   when 'array' then p.messages -> -1 ->> 'content' else '' end, 200))
+                   when 'array' then content_text(p.messages -> -1 -> 'content') else '' end, 200))
            || (select jsonb_object_agg(chr(ascii('A') - 1 + s.slot::integer), left(c.content, 200))
                  from unnest(shown) with ordinality as s (index, slot)
                  join completion c on c.project_id = project

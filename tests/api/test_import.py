@@ -190,9 +190,13 @@ def test_content_in_parts_is_text(project):
     row = {"prompt": prompt, "chosen": [{"role": "assistant", "content": parts("a", "b")}],
            "rejected": [{"role": "assistant", "content": "c"}]}
     assert counts(project.import_rows([row]))[-1] == 0
-    task = project.leases(project.client("annotator"))[0]["task"]
-    assert [m["content"] for m in task["prompt"]] == ["Be kind.", "One?\nTwo?"]
-    assert "Two?" in task["prompt"][1]["html"]
+    client = project.client("annotator")
+    lease = project.leases(client)[0]
+    assert [m["content"] for m in lease["task"]["prompt"]] == ["Be kind.", "One?\nTwo?"]
+    assert "Two?" in lease["task"]["prompt"][1]["html"]
+    project.judge(client, lease).expect(201)
+    mine = client.get(f"{project.path}/judgments?mine=true").json()["items"]
+    assert mine[0]["excerpt"]["prompt"] == "One?\nTwo?"
     exported = project.export_rows()
     assert exported[0]["prompt"] == prompt
     assert {c["content"] for c in exported[0]["completions"]} == {"a\nb", "c"}
