@@ -269,9 +269,10 @@ def test_a_full_queue_is_said(model):
 
 
 def test_who_waits_too_long_is_told(model):
-    with Service(model, "--timeout", "1", "--batch-rows", "100000") as running, \
+    # (all of the large request in one batch: between two, the small one would have its turn in time)
+    with Service(model, "--timeout", "1", "--batch-rows", "1000000") as running, \
             concurrent.futures.ThreadPoolExecutor(2) as pool:
-        large = busy(running, 4, pool)
+        large = busy(running, 3, pool)
         problem = running.ask("/score", {"prompt": "p", "completions": ["a"]}, 504)
         assert "1 s" in problem["detail"]
         assert len(large.result()["data"]) > 4  # it had begun
